@@ -1,0 +1,118 @@
+//! Performing an operation: the trait, and two implementations, [`scripted`] for tests and benches and `process` for real commands.
+
+#[cfg(feature = "process")]
+pub mod process;
+pub mod scripted;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::id::JobId;
+use crate::job::report::Stream;
+use crate::job::{Operation, Outcome};
+
+/// What is to be done now. It was checked, journaled and is due.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// The job; a command sees it as `OSAPI_JOB_ID`.
+    pub job: JobId,
+    /// What is done.
+    pub operation: Operation,
+}
+
+/// How to find what an execution left behind after the agent crashed. Kept in the agent's journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Handle {
+    /// The job.
+    pub job: JobId,
+    /// What the executor needs to know; `null` if the crash came before [`Events::started`].
+    pub detail: Value,
+}
+
+/// Why an execution has to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// It ran past its timeout.
+    Timeout,
+    /// Somebody cancelled it.
+    Cancel,
+    /// The agent is shutting down and will not wait.
+    Shutdown,
+}
+
+/// Tells an executor to stop.
+#[derive(Debug, Clone)]
+pub struct Stop(watch::Receiver<Option<StopReason>>);
+
+/// The other end of a [`Stop`].
+#[derive(Debug)]
+pub struct Stopper(watch::Sender<Option<StopReason>>);
+
+impl Stop {
+    /// A connected pair.
+    #[must_use]
+    pub fn channel() -> (Stopper, Self) {
+        let (tell, told) = watch::channel(None);
+        (Stopper(tell), Self(told))
+    }
+
+    /// Waits until it has to stop and tells why. Pends for ever when the stopper is gone without a word.
+    ///
+    /// # Cancel safety
+    /// It may be dropped and called again.
+    pub async fn requested(&mut self) -> StopReason {
+        match self.0.wait_for(Option::is_some).await.map(|reason| *reason) {
+            Ok(Some(reason)) => reason,
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+impl Stopper {
+    /// Asks to stop. The first reason stands.
+    pub fn stop(&self, reason: StopReason) {
+        self.0.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(reason);
+            is_first
+        });
+    }
+}
+
+/// What an executor tells while it works.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Events: Send + Sync {
+    /// It has started; the handle finds it again. Called at most once, and never if it could not be started.
+    async fn started(&self, handle: Handle);
+
+    /// Bytes that it wrote, in the order in which they were written to that stream. Returns when there is room for more.
+    async fn output(&self, stream: Stream, bytes: Bytes);
+
+    /// Reading of `stream` ended before its end.
+    async fn incomplete(&self, stream: Stream);
+}
+
+/// Performs operations. An implementation runs any number of them side by side.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Executor: Send + Sync + 'static {
+    /// Whether it can perform `operation` at all. Asked before anything is journaled.
+    fn supports(&self, operation: &Operation) -> bool;
+
+    /// Performs `task` to its end and tells how it ended. It returns [`Outcome::TimedOut`], [`Outcome::Cancelled`] or (on shutdown)
+    /// [`Outcome::Lost`] when `stop` made it end, and [`Outcome::Rejected`] when it could not be started. Nothing of it is left when it
+    /// returns. The future must be polled to its end: dropping it may leave processes behind.
+    async fn execute(&self, task: Task, events: Arc<dyn Events>, stop: Stop) -> Outcome;
+
+    /// Ends what is left of an execution that a crash interrupted. Safe to call again, and when nothing is left.
+    ///
+    /// # Errors
+    /// When something is left that could not be ended.
+    async fn end_leftovers(&self, handle: &Handle) -> std::io::Result<()>;
+}

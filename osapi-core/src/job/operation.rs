@@ -1,0 +1,244 @@
+//! What is done on one host.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
+
+use super::limits::{
+    ARGUMENT_MAX, COMMAND_MAX, Invalid, TIMEOUT_DEFAULT_S, TIMEOUT_MAX_S, TIMEOUT_MIN_S,
+};
+use crate::auth::permission::Permission;
+
+/// What is done on one host. Unknown fields are refused: an agent must not run half of what was meant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Run a program with an argument list and no shell.
+    Exec(Exec),
+    /// Pass a string to `/bin/sh -c`.
+    Shell(Shell),
+    /// Tell what host this is.
+    Facts,
+    /// An operation that an embedding program registered.
+    Custom(Custom),
+}
+
+/// A program and its arguments; no shell sees them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Exec {
+    /// The program: an absolute path, or a name that is looked up in the command's PATH.
+    pub command: String,
+    /// The arguments after the program's own name, each passed as it is.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// The working directory, an absolute path; `/` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// Variables added to the clean environment of a command.
+    #[serde(default, deserialize_with = "without_duplicates")]
+    pub env: BTreeMap<String, String>,
+    /// Seconds after which the whole process tree is ended: 1 to 300.
+    #[serde(default = "default_timeout")]
+    pub timeout: u32,
+}
+
+/// A script for `/bin/sh -c`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Shell {
+    /// The script.
+    pub command: String,
+    /// The working directory, an absolute path; `/` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// Variables added to the clean environment of a command.
+    #[serde(default, deserialize_with = "without_duplicates")]
+    pub env: BTreeMap<String, String>,
+    /// Seconds after which the whole process tree is ended: 1 to 300.
+    #[serde(default = "default_timeout")]
+    pub timeout: u32,
+}
+
+/// An operation by name; the agent's executor knows what it means.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Custom {
+    /// The registered name.
+    pub name: String,
+    /// The permission that it was registered with.
+    pub permission: Permission,
+    /// Its input, at most 256 KiB as JSON.
+    #[serde(default)]
+    pub input: Value,
+    /// Seconds after which it is stopped: 1 to 300.
+    #[serde(default = "default_timeout")]
+    pub timeout: u32,
+}
+
+impl Exec {
+    /// The program `command` without arguments and with every default.
+    #[must_use]
+    pub fn new(command: impl Into<String>) -> Self {
+        let (command, timeout) = (command.into(), TIMEOUT_DEFAULT_S);
+        Self { command, args: Vec::new(), cwd: None, env: BTreeMap::new(), timeout }
+    }
+}
+
+impl Shell {
+    /// The script `command` with every default.
+    #[must_use]
+    pub fn new(command: impl Into<String>) -> Self {
+        let (command, timeout) = (command.into(), TIMEOUT_DEFAULT_S);
+        Self { command, cwd: None, env: BTreeMap::new(), timeout }
+    }
+}
+
+impl Operation {
+    /// The permission that submitting, retrying or cancelling this operation needs.
+    #[must_use]
+    pub fn permission(&self) -> Permission {
+        match self {
+            Self::Exec(_) | Self::Shell(_) => Permission::COMMAND_EXECUTE,
+            Self::Facts => Permission::NODE_READ,
+            Self::Custom(custom) => custom.permission.clone(),
+        }
+    }
+
+    /// How long it may run, in seconds.
+    #[must_use]
+    pub fn timeout_s(&self) -> u32 {
+        match self {
+            Self::Exec(exec) => exec.timeout,
+            Self::Shell(shell) => shell.timeout,
+            Self::Facts => TIMEOUT_DEFAULT_S,
+            Self::Custom(custom) => custom.timeout,
+        }
+    }
+
+    /// One word for what it is: `exec`, `shell`, `facts` or `custom`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Exec(_) => "exec",
+            Self::Shell(_) => "shell",
+            Self::Facts => "facts",
+            Self::Custom(_) => "custom",
+        }
+    }
+
+    /// Checks every bound. Controllers call it on what clients send, agents on what controllers send.
+    ///
+    /// # Errors
+    /// The first bound that is broken.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        match self {
+            Self::Exec(exec) => {
+                check_text("command", &exec.command)?;
+                if exec.command.is_empty() {
+                    return Err(Invalid::new("command", "the name or path of a program", "empty"));
+                }
+                for (n, arg) in exec.args.iter().enumerate() {
+                    check_text(format!("args[{n}]"), arg)?;
+                }
+                let argv = exec.args.iter().map(String::len).sum::<usize>() + exec.command.len();
+                check_surroundings(argv, exec.cwd.as_deref(), &exec.env, exec.timeout)
+            }
+            Self::Shell(shell) => {
+                check_no_nul("command", &shell.command)?;
+                if shell.command.trim().is_empty() {
+                    return Err(Invalid::new("command", "a script for /bin/sh", "empty"));
+                }
+                let size = shell.command.len();
+                check_surroundings(size, shell.cwd.as_deref(), &shell.env, shell.timeout)
+            }
+            Self::Facts => Ok(()),
+            Self::Custom(custom) => {
+                let size = custom.input.to_string().len();
+                check_surroundings(size, None, &BTreeMap::new(), custom.timeout)
+            }
+        }
+    }
+}
+
+fn check_surroundings(
+    size: usize,
+    cwd: Option<&str>,
+    env: &BTreeMap<String, String>,
+    timeout: u32,
+) -> Result<(), Invalid> {
+    if let Some(cwd) = cwd {
+        check_text("cwd", cwd)?;
+        if !cwd.starts_with('/') {
+            return Err(Invalid::new("cwd", "an absolute path", format!("'{cwd}'")));
+        }
+    }
+    for (name, value) in env {
+        if name.is_empty() || name.contains('=') || name.contains('\0') {
+            let bound = "named by one or more characters other than '=' and NUL";
+            return Err(Invalid::new("env", bound, format!("'{name}'")));
+        }
+        check_text(format!("env.{name}"), value)?;
+    }
+    let env_size: usize = env.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    if size + env_size > COMMAND_MAX {
+        let bound = format!("at most {COMMAND_MAX} bytes with its arguments and environment");
+        return Err(Invalid::new("command", bound, format!("{} bytes", size + env_size)));
+    }
+    if !(TIMEOUT_MIN_S..=TIMEOUT_MAX_S).contains(&timeout) {
+        let bound = format!("{TIMEOUT_MIN_S} to {TIMEOUT_MAX_S} seconds");
+        return Err(Invalid::new("timeout", bound, timeout));
+    }
+    Ok(())
+}
+
+fn check_text(field: impl Into<String>, text: &str) -> Result<(), Invalid> {
+    let field = field.into();
+    check_no_nul(&field, text)?;
+    if text.len() > ARGUMENT_MAX {
+        let bound = format!("at most {ARGUMENT_MAX} bytes");
+        return Err(Invalid::new(field, bound, format!("{} bytes", text.len())));
+    }
+    Ok(())
+}
+
+fn check_no_nul(field: &str, text: &str) -> Result<(), Invalid> {
+    match text.bytes().position(|byte| byte == 0) {
+        Some(at) => Err(Invalid::new(field, "free of NUL bytes", format!("NUL at byte {at}"))),
+        None => Ok(()),
+    }
+}
+
+fn default_timeout() -> u32 {
+    TIMEOUT_DEFAULT_S
+}
+
+/// A map whose keys are named once each; serde's own keeps the last of two.
+fn without_duplicates<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Variables;
+    impl<'de> de::Visitor<'de> for Variables {
+        type Value = BTreeMap<String, String>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map of variables")
+        }
+        fn visit_map<A: de::MapAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((name, value)) = from.next_entry::<String, String>()? {
+                if map.contains_key(&name) {
+                    return Err(de::Error::custom(format_args!("duplicate variable `{name}`")));
+                }
+                map.insert(name, value);
+            }
+            Ok(map)
+        }
+    }
+    from.deserialize_map(Variables)
+}

@@ -1,0 +1,95 @@
+//! What is written down when a job is made. None of it changes afterwards.
+
+use serde::{Deserialize, Serialize};
+
+use super::operation::Operation;
+use crate::clock::Timestamp;
+use crate::id::{Digest, Identity, JobId, Nonce, RequestId};
+
+/// Version of the records and messages that this build writes.
+pub const VERSION: u8 = 1;
+
+/// Who asked for a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submitter {
+    /// The token's subject, e.g. `user@example.com`.
+    pub subject: String,
+    /// The token's id (`jti`).
+    pub token_id: String,
+    /// The roles that the token carried, as names.
+    pub roles: Vec<String>,
+}
+
+/// Whether an execution has to be claimed before it starts, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimRule {
+    /// No claim: the signed set of hosts says it all.
+    None,
+    /// One claim per host (`queue_for`).
+    Host,
+    /// One claim for the whole job (`_any` with several candidates).
+    Job,
+}
+
+/// One row of a job's host list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Whom the row is about.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// Silent when the job was made: listed, and not in the signed set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unreachable: bool,
+}
+
+/// The job record. Creating it is the commit: a job exists when its record does.
+///
+/// Kept in bucket `jobs` under `<job>`. The signed envelope is kept in `envelopes` under `<job>.<envelope>`, the host list in
+/// `hosts` under `<job>.<part>`, both created before the record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// Version of the record.
+    pub v: u8,
+    /// The job.
+    pub job: JobId,
+    /// Settles who created the record when an answer was lost.
+    pub nonce: Nonce,
+    /// The first arrival of the request.
+    pub created_at: Timestamp,
+    /// From this moment on it no longer starts.
+    pub not_after: Timestamp,
+    /// Who asked.
+    pub submitter: Submitter,
+    /// What is done.
+    pub operation: Operation,
+    /// The target as it was written.
+    pub target: String,
+    /// Whether executions are claimed.
+    pub claim: ClaimRule,
+    /// SHA-256 of the signed envelope; absent if every host is `unreachable`, so that nothing is ever sent.
+    pub envelope: Option<Digest>,
+    /// SHA-256 of each part of the host list, in order.
+    pub hosts: Vec<Digest>,
+    /// The request that made it.
+    pub request_id: RequestId,
+    /// The job that this one retries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<JobId>,
+}
+
+impl JobRecord {
+    /// The last moment at which a running execution of it can still be within its bounds.
+    #[must_use]
+    pub fn last_end(&self) -> Timestamp {
+        self.not_after + self.run_limit()
+    }
+
+    /// Longest time between a start and its report: the timeout and the kill grace.
+    #[must_use]
+    pub fn run_limit(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.operation.timeout_s().into())
+            + super::limits::KILL_GRACE
+    }
+}

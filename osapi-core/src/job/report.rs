@@ -1,0 +1,160 @@
+//! An agent's final word on one execution.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::state::ExecutionState;
+use crate::clock::Timestamp;
+use crate::id::{Digest, FleetId, Identity, JobId};
+
+/// How an execution ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The command exited by itself.
+    Exited {
+        /// Its exit code, 0 to 255.
+        code: i32,
+    },
+    /// A signal that OSAPI did not send ended the command.
+    Signaled {
+        /// The signal's number (signal(7)).
+        signal: i32,
+    },
+    /// `Facts` or a custom operation succeeded and returned a value.
+    Returned {
+        /// The value.
+        value: Value,
+    },
+    /// A custom operation failed by its own account.
+    Failed(Failure),
+    /// It ran past its timeout; the whole tree was ended.
+    TimedOut,
+    /// It was cancelled, before the start or while running; the whole tree was ended.
+    Cancelled,
+    /// It was authentic, for this host, and did not start.
+    Rejected(Failure),
+    /// Its start deadline passed before it was started.
+    Expired,
+    /// It was started, and the agent cannot know how it ended.
+    Lost,
+}
+
+impl Outcome {
+    /// The state that a report with this outcome gives.
+    #[must_use]
+    pub fn state(&self) -> ExecutionState {
+        match self {
+            Self::Exited { code: 0 } | Self::Returned { .. } => ExecutionState::Succeeded,
+            Self::Exited { .. } | Self::Signaled { .. } | Self::Failed(_) => ExecutionState::Failed,
+            Self::TimedOut => ExecutionState::TimedOut,
+            Self::Cancelled => ExecutionState::Cancelled,
+            Self::Rejected(_) => ExecutionState::Rejected,
+            Self::Expired => ExecutionState::Expired,
+            Self::Lost => ExecutionState::Lost,
+        }
+    }
+}
+
+/// What failed, in the terms of the one who asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[error("{message}")]
+pub struct Failure {
+    /// A stable word: `start_failed`, `unsupported`, `draining`, `policy`, `invalid`, ...
+    pub code: String,
+    /// What happened, in one sentence.
+    pub message: String,
+    /// Which step of a start failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Step>,
+    /// The system's error number (errno(3)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errno: Option<i32>,
+}
+
+impl Failure {
+    /// A failure without a step or an error number.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), step: None, errno: None }
+    }
+}
+
+/// A step of starting a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Entering the working directory.
+    Cwd,
+    /// Finding and executing the program.
+    Program,
+    /// Preparing pipes, groups or limits.
+    Setup,
+}
+
+/// One output stream of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// What became of one output stream. The kept bytes are the head and the tail, joined; the gap between them was dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamReport {
+    /// Bytes that the command wrote.
+    pub total: u64,
+    /// Bytes that were kept.
+    pub kept: u64,
+    /// Of the kept bytes, how many precede the gap. Equal to `kept` if nothing was dropped.
+    pub head: u64,
+    /// SHA-256 of the kept bytes.
+    pub sha256: Digest,
+    /// The kept bytes in base64 (RFC 4648 §4) if they travel in the report; else they are in chunks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inline: Option<String>,
+    /// Whether reading stopped before the end, because a process that outlived the command held the pipe.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
+}
+
+impl StreamReport {
+    /// A stream to which nothing was written.
+    #[must_use]
+    pub fn empty() -> Self {
+        let (total, kept, head) = (0, 0, 0);
+        let inline = Some(String::new());
+        Self { total, kept, head, sha256: Digest::of(b""), inline, incomplete: false }
+    }
+}
+
+/// The signed body of a report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of the report.
+    pub v: u8,
+    /// The fleet that the agent belongs to.
+    pub fleet: FleetId,
+    /// The job.
+    pub job: JobId,
+    /// Whose execution it was, and who signs.
+    pub identity: Identity,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it was started, by the agent's wall clock; absent if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended, by the agent's wall clock.
+    pub ended_at: Timestamp,
+    /// From start to end in milliseconds, by a clock that does not step.
+    pub duration_ms: u64,
+    /// Standard output.
+    pub stdout: StreamReport,
+    /// Standard error.
+    pub stderr: StreamReport,
+}

@@ -1,0 +1,178 @@
+//! The messages themselves, by direction.
+
+use serde::{Deserialize, Serialize};
+
+use super::order::{Answer, CancelOrder, Order, Registration};
+use crate::auth::envelope::Signed;
+use crate::auth::keys::KeyRing;
+use crate::auth::merkle::Membership;
+use crate::clock::Timestamp;
+use crate::id::{Digest, Identity, InstanceId, JobId, StoreId};
+use crate::job::Report;
+use crate::job::report::Stream;
+
+/// From an agent to controllers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromAgent {
+    /// On `h`: who I am, what I do. At connect, on ping, every 10 s.
+    Hello(Hello),
+    /// On `h`: an ephemeral word on one execution.
+    Receipt(Receipt),
+    /// On `w`: let me in. Answered by a welcome.
+    Register(Signed<Registration>),
+    /// On `w`: an execution ended. Answered by `stored`, `conflict` or `gone`.
+    Report(Signed<Report>),
+    /// On `w`: a part of the kept output of an execution, sent before its report.
+    Output(OutputChunk),
+}
+
+/// What an agent tells of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Who it is.
+    pub identity: Identity,
+    /// This run of the process.
+    pub instance: InstanceId,
+    /// Whether it takes new jobs.
+    pub readiness: Readiness,
+    /// Executions that it runs at once.
+    pub slots: u32,
+    /// Jobs that have started.
+    pub running: Vec<JobId>,
+    /// Jobs that are journaled and wait for a slot.
+    pub accepted: Vec<JobId>,
+    /// Serial of the key ring that it has.
+    pub ring: u64,
+    /// Version of the agent's build.
+    pub version: String,
+    /// The agent's wall clock.
+    pub wall: Timestamp,
+}
+
+/// Whether an agent takes new jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Readiness {
+    /// It was welcomed and takes new jobs.
+    Ready,
+    /// No welcome yet, or its journal cannot be written.
+    NotReady,
+    /// It is shutting down.
+    Draining,
+}
+
+/// An agent's ephemeral word on an execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Who says so.
+    pub identity: Identity,
+    /// In which run of the process.
+    pub instance: InstanceId,
+    /// The job.
+    pub job: JobId,
+    /// The word.
+    pub kind: ReceiptKind,
+}
+
+/// What a receipt says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptKind {
+    /// In the journal, waiting for a slot.
+    Accepted,
+    /// Started at this moment of the agent's wall clock.
+    Started {
+        /// The moment.
+        at: Timestamp,
+    },
+    /// The queue is full.
+    Busy,
+    /// Not taken; nothing was journaled.
+    Refused(Refusal),
+}
+
+/// Why an agent did not take an order. Nothing was journaled, so it may still take it later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// Too large.
+    TooLarge,
+    /// Signed with a key that is not in the ring, or for another use.
+    UnknownKey,
+    /// The signature does not verify.
+    BadSignature,
+    /// Not an order of this fleet, or of a version that this build does not know.
+    Unsupported,
+    /// Its own identity is not in the signed set.
+    NotAddressed,
+    /// The job is known with another body.
+    OtherBody,
+    /// It may have been known, and was forgotten.
+    NoMemory,
+    /// No welcome yet.
+    NotReady,
+    /// The clocks disagree too much.
+    ClockSkew,
+    /// The journal cannot be written.
+    Journal,
+}
+
+/// A part of the kept bytes of one stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputChunk {
+    /// Who sends it.
+    pub identity: Identity,
+    /// The job.
+    pub job: JobId,
+    /// Which stream.
+    pub stream: Stream,
+    /// Where in the kept bytes it begins.
+    pub offset: u64,
+    /// The bytes in base64 (RFC 4648 §4), at most 128 KiB of them.
+    pub data: String,
+    /// SHA-256 of all kept bytes of the stream, so that parts of different attempts are told apart.
+    pub sha256: Digest,
+}
+
+/// From a controller to one agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToAgent {
+    /// Do this.
+    Dispatch {
+        /// The signed order.
+        order: Signed<Order>,
+        /// The proof that the agent is in its set of hosts.
+        membership: Membership,
+    },
+    /// Do not do this, or stop it.
+    Cancel(Signed<CancelOrder>),
+    /// The answer to a report or a claim request.
+    Answer(Signed<Answer>),
+    /// You are registered; these keys are valid; this is the time.
+    Welcome(Welcome),
+}
+
+/// What a controller tells an agent whose registration is in the store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Whom it is for.
+    pub identity: Identity,
+    /// The valid keys, signed with the root key.
+    pub ring: Signed<KeyRing>,
+    /// The controller's wall clock.
+    pub wall: Timestamp,
+    /// The store behind the controller.
+    pub store: StoreId,
+    /// How long the store keeps a settled job, in seconds: reports are kept at least as long.
+    pub retention_s: u64,
+}
+
+/// From controllers to all agents: say hello.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ping {
+    /// Who asks.
+    pub instance: InstanceId,
+}
