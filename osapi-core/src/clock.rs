@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The last moment that RFC 3339 can write: the end of the year 9999.
-    pub const MAX: Self = Self(253_402_207_200_999);
+    /// The last moment: near the end of the year 9999, the last that RFC 3339 can write.
+    pub const MAX: Self = Self(253_402_200_000_000);
 
     /// The moment `millis` milliseconds after the Unix epoch, at most [`Timestamp::MAX`].
     #[must_use]

@@ -151,8 +151,27 @@ pub enum ToAgent {
     Cancel(Signed<CancelOrder>),
     /// The answer to a report or a claim request.
     Answer(Signed<Answer>),
+    /// A part of an output is in the store, or never will be: stop sending it. A hint: it never concerns a report.
+    OutputSettled(OutputSettled),
     /// You are registered; these keys are valid; this is the time.
     Welcome(Welcome),
+}
+
+/// What became of one [`OutputChunk`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputSettled {
+    /// Whose chunk it was.
+    pub identity: Identity,
+    /// The job.
+    pub job: JobId,
+    /// Which stream.
+    pub stream: Stream,
+    /// Where in the kept bytes it began.
+    pub offset: u64,
+    /// The [`OutputChunk::sha256`] of the chunk.
+    pub sha256: Digest,
+    /// Whether it is in the store. If not, the store takes no more output, or the job is not the agent's.
+    pub stored: bool,
 }
 
 /// What a controller tells an agent whose registration is in the store.
