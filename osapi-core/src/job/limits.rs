@@ -82,7 +82,14 @@ impl Invalid {
         bound: impl Into<String>,
         value: impl std::fmt::Display,
     ) -> Self {
-        let value: String = value.to_string().chars().take(80).collect();
-        Self { field: field.into(), bound: bound.into(), value: value.escape_debug().to_string() }
+        let mut shown = String::new();
+        for c in value.to_string().chars().take(80) {
+            if c.is_control() {
+                shown.extend(c.escape_default());
+            } else {
+                shown.push(c);
+            }
+        }
+        Self { field: field.into(), bound: bound.into(), value: shown }
     }
 }

@@ -1,0 +1,137 @@
+//! What one endpoint is: method, path, who may, parameters, body, answer, problems and a summary, in one place.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::params::{Param, Params};
+use super::problem::Code;
+use crate::auth::permission::Permission;
+
+/// An HTTP method (RFC 9110 §9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Creates or acts.
+    Post,
+    /// Removes.
+    Delete,
+}
+
+impl Method {
+    /// The method's name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// Who may call an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, without a token.
+    Open,
+    /// Whoever holds this permission.
+    Permission(Permission),
+    /// Whoever holds the permission of the job's own operation, which is known once the job is read. Who holds the permission of no
+    /// operation at all is denied before that.
+    Operation,
+}
+
+/// What an answer carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Media {
+    /// One JSON document.
+    Json,
+    /// Bytes as they are (`application/octet-stream`), in ranges (RFC 9110 §14).
+    Bytes,
+}
+
+/// The declaration of an endpoint, without its types.
+#[derive(Debug, Clone)]
+pub struct Info {
+    /// Its name, unique: `command_exec`. The operation id of the OpenAPI document.
+    pub id: &'static str,
+    /// The method.
+    pub method: Method,
+    /// The path, with parameters in braces.
+    pub path: &'static str,
+    /// Who may.
+    pub access: Access,
+    /// What it does, in one sentence without a full stop.
+    pub summary: &'static str,
+    /// Whether it makes a job, so that it takes an idempotency key and may answer 202.
+    pub creates_job: bool,
+    /// What the answer carries.
+    pub media: Media,
+    /// The problems of its own, beside those that any endpoint may answer.
+    pub problems: &'static [Code],
+}
+
+/// An endpoint with its types.
+pub trait Endpoint: Send + Sync + 'static {
+    /// Parameters in the path.
+    type Path: Params;
+    /// Parameters in the query.
+    type Query: Params;
+    /// The body of the request; `()` if it takes none.
+    type Body: ApiType;
+    /// The body of the answer; `()` if it is not JSON.
+    type Answer: ApiType;
+    /// The declaration.
+    const INFO: Info;
+}
+
+/// A type that travels in a body.
+#[cfg(not(feature = "openapi"))]
+pub trait ApiType: Serialize + DeserializeOwned + Send + 'static {}
+#[cfg(not(feature = "openapi"))]
+impl<T: Serialize + DeserializeOwned + Send + 'static> ApiType for T {}
+
+/// A type that travels in a body.
+#[cfg(feature = "openapi")]
+pub trait ApiType: Serialize + DeserializeOwned + Send + schemars::JsonSchema + 'static {}
+#[cfg(feature = "openapi")]
+impl<T: Serialize + DeserializeOwned + Send + schemars::JsonSchema + 'static> ApiType for T {}
+
+/// An endpoint in the table.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The declaration.
+    pub info: Info,
+    /// Parameters in the path.
+    pub path: &'static [Param],
+    /// Parameters in the query.
+    pub query: &'static [Param],
+    /// The schema of the request body; `None` if it takes none.
+    #[cfg(feature = "openapi")]
+    pub body: Option<Schema>,
+    /// The schema of the answer.
+    #[cfg(feature = "openapi")]
+    pub answer: Schema,
+}
+
+/// Makes the schema of one type.
+#[cfg(feature = "openapi")]
+pub type Schema = fn(&mut schemars::SchemaGenerator) -> schemars::Schema;
+
+impl Entry {
+    /// The entry of `E`.
+    #[must_use]
+    pub fn of<E: Endpoint>() -> Self {
+        Self {
+            info: E::INFO,
+            path: E::Path::PARAMS,
+            query: E::Query::PARAMS,
+            #[cfg(feature = "openapi")]
+            body: (std::mem::size_of::<E::Body>() > 0)
+                .then_some(|generator| generator.subschema_for::<E::Body>()),
+            #[cfg(feature = "openapi")]
+            answer: |generator| generator.subschema_for::<E::Answer>(),
+        }
+    }
+}
