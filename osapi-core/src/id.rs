@@ -233,6 +233,8 @@ id128! {
     StoreId = StoreKind, "store id";
     /// Settles whose write or claim it was when an answer was lost.
     Nonce = NonceKind, "nonce";
+    /// One access token (its `jti`), by which it is revoked.
+    TokenId = TokenKind, "token id";
     /// One HTTP request, from the edge to the log line.
     RequestId = RequestKind, "request id";
 }

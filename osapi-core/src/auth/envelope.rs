@@ -201,3 +201,6 @@ pub(super) fn key_id(text: &str) -> Result<KeyId, VerifyError> {
     let footer: Footer = serde_json::from_slice(&footer).map_err(|_| VerifyError::Malformed)?;
     Ok(footer.kid)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! Who may do what, and how it is known: permissions and roles ([`permission`]), the decision ([`authorize`]), access tokens
-//! ([`token`]), signed documents ([`envelope`]), membership proofs ([`merkle`]) and keys ([`keys`]).
+//! Who may do what, and how it is known: permissions ([`permission`]) and the roles that bundle them ([`role`]), access tokens
+//! ([`token`]), the decision ([`authorize`]), signed documents ([`envelope`]), membership proofs ([`merkle`]) and keys ([`keys`]).
 
 #[cfg(feature = "token")]
 pub mod authorize;
@@ -10,5 +10,6 @@ pub mod keys;
 #[cfg(feature = "token")]
 pub mod merkle;
 pub mod permission;
+pub mod role;
 #[cfg(feature = "token")]
 pub mod token;
