@@ -1,0 +1,208 @@
+//! The configuration, with every default.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use osapi_core::id::AgentName;
+use osapi_core::job::limits;
+use serde::{Deserialize, Serialize};
+
+use super::text;
+
+/// Everything that can be configured. Unknown keys are found by a pass of its own, so that all of them are reported.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// The HTTP API.
+    #[serde(deserialize_with = "text::section")]
+    pub api: Api,
+    /// The store.
+    #[serde(deserialize_with = "text::section")]
+    pub store: Store,
+    /// Bounds of all jobs together.
+    #[serde(deserialize_with = "text::section")]
+    pub jobs: Jobs,
+    /// The agent of this machine.
+    #[serde(deserialize_with = "text::section")]
+    pub agent: Agent,
+    /// The log.
+    #[serde(deserialize_with = "text::section")]
+    pub log: Log,
+}
+
+/// The HTTP API.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Api {
+    /// The API server.
+    #[serde(deserialize_with = "text::section")]
+    pub server: Server,
+}
+
+/// The API server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Server {
+    /// The address to listen on. Loopback by default.
+    #[serde(deserialize_with = "text::address")]
+    pub host: IpAddr,
+    /// The TCP port to listen on; 0 lets the system choose one.
+    #[serde(deserialize_with = "text::port")]
+    pub port: u16,
+    /// Connections at once: 1 to 65,536.
+    #[serde(deserialize_with = "text::whole")]
+    pub max_connections: usize,
+    /// How long a client may take to send the head of a request, or stay idle between two: 1 s to 10 min.
+    #[serde(with = "text::duration")]
+    pub header_timeout: Duration,
+    /// How long a client may take to send the body of a request: 1 s to 10 min.
+    #[serde(with = "text::duration")]
+    pub body_timeout: Duration,
+    /// How long open requests may take to end once the server stops: at most 10 min.
+    #[serde(with = "text::duration")]
+    pub drain: Duration,
+    /// Who may do what.
+    #[serde(deserialize_with = "text::section")]
+    pub security: Security,
+}
+
+impl Server {
+    /// Where to listen.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 8080,
+            max_connections: 1_024,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+            security: Security::default(),
+        }
+    }
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Security {
+    /// Custom roles beside the built-in `read`, `write` and `admin`.
+    #[serde(deserialize_with = "text::section")]
+    pub roles: BTreeMap<String, Role>,
+}
+
+/// A custom role.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Role {
+    /// What it grants.
+    pub permissions: Vec<String>,
+}
+
+/// The store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Store {
+    /// How long a settled job is kept: 1 min to 8,760 h.
+    #[serde(with = "text::duration")]
+    pub retention: Duration,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { retention: limits::RETENTION_DEFAULT }
+    }
+}
+
+/// Bounds of all jobs together. What is beyond them is refused; nothing is removed to make room.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Jobs {
+    /// Jobs kept at once: 1 to 10,000,000.
+    #[serde(deserialize_with = "text::whole")]
+    pub max_retained: usize,
+    /// Bytes that the store may take for them: 64 MiB to 16 TiB.
+    #[serde(with = "text::size")]
+    pub max_retained_bytes: u64,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self { max_retained: 100_000, max_retained_bytes: 8 << 30 }
+    }
+}
+
+/// The agent of this machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Agent {
+    /// Its name; made from the host name at the first start if absent.
+    pub name: Option<AgentName>,
+    /// Executions at once: 1 to 1,000.
+    #[serde(deserialize_with = "text::whole")]
+    pub slots: usize,
+    /// Output kept per stream, in bytes: 4 KiB to 1 GiB.
+    #[serde(with = "text::size")]
+    pub output_kept: u64,
+    /// How long running commands may take to end once the agent stops: at most 10 min.
+    #[serde(with = "text::duration")]
+    pub drain: Duration,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self {
+            name: None,
+            slots: limits::SLOTS_DEFAULT,
+            output_kept: limits::OUTPUT_KEPT_DEFAULT as u64,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The log, which goes to standard error.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Log {
+    /// How much is logged.
+    pub level: Level,
+    /// In which form.
+    pub format: Format,
+}
+
+/// How much is logged. Each level includes those before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Nothing.
+    Off,
+    /// What failed and needs somebody.
+    Error,
+    /// What is wrong and goes on.
+    Warn,
+    /// What happened.
+    #[default]
+    Info,
+    /// How it happened.
+    Debug,
+    /// Everything, of every library.
+    Trace,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}

@@ -1,0 +1,169 @@
+use std::error::Error as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use osapi_core::auth::token::TokenKeys as _;
+
+use super::*;
+
+const AT: Timestamp = Timestamp::from_unix_millis(1_800_000_000_000);
+
+struct Place {
+    dir: tempfile::TempDir,
+    layout: Layout,
+}
+
+fn place() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::at(dir.path());
+    Place { dir, layout }
+}
+
+fn setup(root: PublicKey) -> AgentSetup<'static> {
+    AgentSetup { root, name: None, hostname: "web-01.example.com" }
+}
+
+#[test]
+fn keys_are_made_once_and_found_again() {
+    let place = place();
+    let made = Keys::open_or_create(&place.layout).unwrap();
+    let found = Keys::open_or_create(&place.layout).unwrap();
+    let publics = |keys: &Keys| [&keys.root, &keys.token, &keys.job].map(SigningKey::public);
+    assert_eq!(publics(&made), publics(&found));
+    let [root, token, job] = publics(&made);
+    assert!(root != token && token != job && job != root);
+    assert_eq!(made.fleet(), root.fleet());
+}
+
+#[test]
+fn every_file_is_private() {
+    let place = place();
+    let keys = Keys::open_or_create(&place.layout).unwrap();
+    AgentKeys::open_or_create(&place.layout, setup(keys.root.public())).unwrap();
+    let mut files = 0;
+    for dir in [place.layout.keys(), place.layout.agent()] {
+        assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o7777, 0o700);
+        for entry in fs::read_dir(&dir).unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.metadata().unwrap().mode() & 0o7777, 0o600, "{:?}", entry.path());
+            files += 1;
+        }
+    }
+    assert_eq!(files, 6);
+}
+
+#[test]
+fn the_first_ring_says_what_each_key_is_for() {
+    let keys = Keys::open_or_create(&place().layout).unwrap();
+    let ring = keys.first_ring(AT).unwrap();
+    let ring = KeyRing::open(&ring, &keys.root.public()).unwrap();
+    assert_eq!((ring.serial, ring.at, ring.keys.len()), (1, AT, 2));
+    assert_eq!(ring.find(&keys.job.id(), KeyUse::Job), Some(&keys.job.public()));
+    assert_eq!(ring.token_key(&keys.token.id()), Some(keys.token.public()));
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    let place = place();
+    Keys::open_or_create(&place.layout).unwrap();
+    let job = place.layout.keys().join("job.key");
+    fs::set_permissions(&job, fs::Permissions::from_mode(0o640)).unwrap();
+    let error = Keys::open_or_create(&place.layout).unwrap_err();
+    let path = job.display();
+    let text = format!("'{path}' is open to others (mode 0640): run chmod 600 '{path}'");
+    assert_eq!(error.to_string(), text);
+    TokenKey::open(&place.layout).expect("it does not read the job key");
+}
+
+#[test]
+fn a_missing_or_damaged_key_is_never_replaced() {
+    for name in ["root.key", "token.key", "job.key", "root.pub"] {
+        let place = place();
+        Keys::open_or_create(&place.layout).unwrap();
+        let path = place.layout.keys().join(name);
+        fs::write(&path, "k4.secret.x\n").unwrap();
+        let error = Keys::open_or_create(&place.layout).unwrap_err();
+        let kind = if name == "root.pub" { "a public key file" } else { "a key file" };
+        assert_eq!(error.to_string(), format!("'{}' is not {kind}", path.display()));
+        assert!(error.source().unwrap().to_string().contains("must be a PASERK k4."));
+
+        fs::remove_file(&path).unwrap();
+        let error = Keys::open_or_create(&place.layout).unwrap_err();
+        let text = format!("'{}' is missing: restore it from a backup", path.display());
+        assert_eq!(error.to_string(), text);
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn the_halves_of_the_root_key_belong_together() {
+    let place = place();
+    Keys::open_or_create(&place.layout).unwrap();
+    let path = place.layout.keys().join("root.pub");
+    fs::write(&path, SigningKey::generate().public().to_string()).unwrap();
+    assert!(
+        matches!(Keys::open_or_create(&place.layout), Err(KeyError::OtherHalf(at)) if at == path)
+    );
+}
+
+#[test]
+fn issuing_tokens_takes_no_root_secret() {
+    let place = place();
+    assert!(matches!(TokenKey::open(&place.layout), Err(KeyError::None(_))));
+    let keys = Keys::open_or_create(&place.layout).unwrap();
+    fs::remove_file(place.layout.keys().join("root.key")).unwrap();
+    fs::remove_file(place.layout.keys().join("job.key")).unwrap();
+    let token = TokenKey::open(&place.layout).unwrap();
+    assert_eq!((token.key.public(), token.fleet()), (keys.token.public(), keys.fleet()));
+}
+
+#[test]
+fn an_agent_is_made_once_and_keeps_its_name() {
+    let place = place();
+    let root = SigningKey::generate().public();
+    let made = AgentKeys::open_or_create(&place.layout, setup(root)).unwrap();
+    assert_eq!(made.identity, AgentIdentity { name: "web-01".parse().unwrap(), root });
+    let renamed = AgentSetup { hostname: "db-01", ..setup(root) };
+    let found = AgentKeys::open_or_create(&place.layout, renamed).unwrap();
+    assert_eq!((found.key.public(), found.identity), (made.key.public(), made.identity));
+}
+
+#[test]
+fn an_agent_takes_the_configured_name() {
+    let (place, name) = (place(), "build-7".parse().unwrap());
+    let named = AgentSetup { name: Some(&name), ..setup(SigningKey::generate().public()) };
+    let agent = AgentKeys::open_or_create(&place.layout, named).unwrap();
+    assert_eq!(agent.identity.name, name);
+    AgentKeys::open_or_create(&place.layout, named).unwrap();
+}
+
+#[test]
+fn an_agent_of_another_name_or_fleet_is_refused() {
+    let place = place();
+    let root = SigningKey::generate().public();
+    AgentKeys::open_or_create(&place.layout, setup(root)).unwrap();
+    let dir = place.dir.path().join("agent");
+
+    let name = "db-01".parse().unwrap();
+    let error =
+        AgentKeys::open_or_create(&place.layout, AgentSetup { name: Some(&name), ..setup(root) });
+    let text = format!(
+        "the agent in '{}' is named 'web-01', not 'db-01': its name is fixed when it is made",
+        dir.display()
+    );
+    assert_eq!(error.unwrap_err().to_string(), text);
+
+    let other = SigningKey::generate().public();
+    let error = AgentKeys::open_or_create(&place.layout, setup(other)).unwrap_err();
+    assert!(matches!(error, KeyError::OtherFleet { root: at, .. } if at == root));
+}
+
+#[test]
+fn a_damaged_identity_is_refused() {
+    let place = place();
+    let root = SigningKey::generate().public();
+    AgentKeys::open_or_create(&place.layout, setup(root)).unwrap();
+    let path = place.layout.agent().join("identity.json");
+    fs::write(&path, "{").unwrap();
+    let error = AgentKeys::open_or_create(&place.layout, setup(root)).unwrap_err();
+    assert_eq!(error.to_string(), format!("'{}' is damaged", path.display()));
+}
