@@ -7,19 +7,15 @@ use rustix::process::{Signal, getpid, kill_process};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn raise(signal: Signal) {
-    kill_process(getpid(), signal).unwrap();
-}
-
 #[tokio::test]
 #[ignore = "it ends its process: the other test starts it"]
 async fn child() {
     let shutdown = Shutdown::on_signals().unwrap();
     let token = shutdown.token();
     assert!(!token.is_cancelled());
-    raise(Signal::TERM);
+    kill_process(getpid(), Signal::TERM).unwrap();
     tokio::time::timeout(LIMIT, token.cancelled()).await.unwrap();
-    raise(Signal::INT);
+    kill_process(getpid(), Signal::INT).unwrap();
     tokio::time::timeout(LIMIT, std::future::pending::<()>()).await.unwrap();
 }
 

@@ -44,31 +44,60 @@ impl Membership {
     }
 }
 
-/// A Merkle tree over the hosts of one job, in the order of its host list.
+/// A Merkle tree over the hosts of one job, in the order of its host list. Building it takes one hash per node, a proof none.
 #[derive(Debug)]
 pub struct HostTree {
-    leaves: Vec<Digest>,
+    /// The leaves, then each level above them up to the root. The last node of an odd level moves up as it is, which gives the
+    /// tree that RFC 9162 defines from the top.
+    levels: Vec<Vec<Digest>>,
 }
 
 impl HostTree {
     /// The tree over `identities`.
     pub fn new<'a>(fleet: FleetId, identities: impl IntoIterator<Item = &'a Identity>) -> Self {
-        Self { leaves: identities.into_iter().map(|identity| leaf(fleet, identity)).collect() }
+        Self::over(identities.into_iter().map(|identity| leaf(fleet, identity)).collect())
+    }
+
+    fn over(leaves: Vec<Digest>) -> Self {
+        let mut levels = vec![leaves];
+        while let Some(below) = levels.last().filter(|level| level.len() > 1) {
+            let pairs = below.chunks(2).map(|pair| match pair {
+                [left, right] => node(left, right),
+                rest => rest[0],
+            });
+            let level = pairs.collect();
+            levels.push(level);
+        }
+        Self { levels }
     }
 
     /// What is signed of it.
     #[must_use]
     pub fn set(&self) -> HostSet {
-        let count = u32::try_from(self.leaves.len()).expect("a job has at most 20,000 hosts");
-        HostSet { root: root(&self.leaves), count }
+        let count = u32::try_from(self.leaves().len()).expect("a job has at most 20,000 hosts");
+        HostSet { root: self.root(), count }
     }
 
     /// The proof for the host at `index`; `None` if there is none.
     #[must_use]
     pub fn membership(&self, index: usize) -> Option<Membership> {
         let place = u32::try_from(index).ok()?;
-        (index < self.leaves.len())
-            .then(|| Membership { index: place, path: path(index, &self.leaves) })
+        (index < self.leaves().len()).then(|| Membership { index: place, path: self.path(index) })
+    }
+
+    fn leaves(&self) -> &[Digest] {
+        &self.levels[0]
+    }
+
+    fn root(&self) -> Digest {
+        let top = self.levels.last().and_then(|level| level.first());
+        top.copied().unwrap_or_else(|| Digest::of(b""))
+    }
+
+    /// The sibling at each level, where there is one.
+    fn path(&self, index: usize) -> Vec<Digest> {
+        let siblings = self.levels.iter().enumerate();
+        siblings.filter_map(|(height, level)| level.get((index >> height) ^ 1)).copied().collect()
     }
 }
 
@@ -94,39 +123,53 @@ fn node(left: &Digest, right: &Digest) -> Digest {
     Digest::of(&bytes)
 }
 
-/// The largest power of two below `n`, which is at least 2.
-fn split(n: usize) -> usize {
-    n.next_power_of_two() / 2
-}
-
-fn root(leaves: &[Digest]) -> Digest {
-    match leaves {
-        [] => Digest::of(b""),
-        [one] => *one,
-        _ => {
-            let (left, right) = leaves.split_at(split(leaves.len()));
-            node(&root(left), &root(right))
-        }
-    }
-}
-
-fn path(index: usize, leaves: &[Digest]) -> Vec<Digest> {
-    if leaves.len() < 2 {
-        return Vec::new();
-    }
-    let (left, right) = leaves.split_at(split(leaves.len()));
-    let (mut path, sibling) = if index < left.len() {
-        (path(index, left), root(right))
-    } else {
-        (path(index - left.len(), right), root(left))
-    };
-    path.push(sibling);
-    path
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // The definitions of RFC 9162 §2.1.1 and §2.1.3.1, word by word, as the measure for the tree.
+
+    /// The largest power of two below `n`, which is at least 2.
+    fn split(n: usize) -> usize {
+        n.next_power_of_two() / 2
+    }
+
+    fn root(leaves: &[Digest]) -> Digest {
+        match leaves {
+            [] => Digest::of(b""),
+            [one] => *one,
+            _ => {
+                let (left, right) = leaves.split_at(split(leaves.len()));
+                node(&root(left), &root(right))
+            }
+        }
+    }
+
+    fn path(index: usize, leaves: &[Digest]) -> Vec<Digest> {
+        if leaves.len() < 2 {
+            return Vec::new();
+        }
+        let (left, right) = leaves.split_at(split(leaves.len()));
+        let (mut path, sibling) = if index < left.len() {
+            (path(index, left), root(right))
+        } else {
+            (path(index - left.len(), right), root(left))
+        };
+        path.push(sibling);
+        path
+    }
+
+    #[test]
+    fn the_tree_is_that_of_the_definition() {
+        for size in (0..=34).chain([64, 65, 77]) {
+            let leaves: Vec<_> = (0..size).map(|n: u32| Digest::of(&n.to_be_bytes())).collect();
+            let tree = HostTree::over(leaves.clone());
+            assert_eq!(tree.set().root, root(&leaves), "{size}");
+            for index in 0..leaves.len() {
+                assert_eq!(tree.path(index), path(index, &leaves), "{index} of {size}");
+            }
+        }
+    }
 
     fn identity(n: u8) -> Identity {
         let name = format!("host-{n}").parse().unwrap();
@@ -166,7 +209,7 @@ mod tests {
         let mut joined = vec![1];
         joined.extend(a.as_bytes());
         joined.extend(b.as_bytes());
-        assert_eq!(root(&[a, b]), Digest::of(&joined));
-        assert_eq!(root(&[]), Digest::of(b""));
+        assert_eq!(HostTree::over(vec![a, b]).root(), Digest::of(&joined));
+        assert_eq!(HostTree::over(Vec::new()).root(), Digest::of(b""));
     }
 }
