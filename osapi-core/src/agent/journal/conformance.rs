@@ -1,0 +1,1 @@
+//! What every journal does, and what only the file does.

@@ -1,0 +1,55 @@
+//! After a crash: what the journal says decides how each job goes on.
+
+use std::sync::Arc;
+
+use super::outcome::bare_handle;
+use super::{Delivery, Job, Machine, Phase};
+use crate::agent::journal::{Record, Stage};
+use crate::id::JobId;
+
+impl Machine {
+    /// | journaled | goes on as |
+    /// |---|---|
+    /// | `accepted` | queued; its deadline is checked again |
+    /// | `starting`, `running` | whatever is left of it is ended, then it is lost; it never runs again |
+    /// | ended, unanswered | its report is sent again |
+    /// | ended, answered | kept until it may be forgotten |
+    pub(super) fn restore(&mut self, job: JobId, record: Record) {
+        let Record { body, not_after, nonce: _, stage } = record;
+        let phase = match stage {
+            Stage::Accepted { operation } => {
+                self.queue.push_back(job);
+                self.deadlines.insert((not_after, job));
+                Phase::Queued(Arc::new(operation))
+            }
+            Stage::Starting => Phase::Leftovers { handle: bare_handle(job), at: None, tries: 0 },
+            Stage::Running { handle, at } => Phase::Leftovers { handle, at: Some(at), tries: 0 },
+            Stage::Ended(ended) => {
+                if let Some(until) = ended.keep_until {
+                    self.kept.insert((until, job));
+                }
+                Phase::Ended(Delivery::new(ended))
+            }
+        };
+        if !matches!(&phase, Phase::Ended(delivery) if delivery.is_released) {
+            self.open.insert(job);
+        }
+        if let Some(body) = body {
+            self.bodies.insert(body, job);
+        }
+        self.jobs.insert(job, Job { body, not_after, is_cancelled: false, phase });
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.regularly();
+        let interrupted: Vec<_> = self
+            .jobs
+            .iter()
+            .filter(|(_, known)| matches!(known.phase, Phase::Leftovers { .. }))
+            .map(|(job, _)| *job)
+            .collect();
+        for job in interrupted {
+            self.end_leftovers(job);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The link, the registration, the key ring, and what time the controllers say it is.
+
+use std::time::Duration;
+
+use super::check::Clocks;
+use super::writes::After;
+use super::{Machine, Notice, Now, Phase, Wake, pause_after};
+use crate::agent::journal::Change;
+use crate::auth::envelope::Signed;
+use crate::auth::keys::KeyRing;
+use crate::clock::Timestamp;
+use crate::job::limits::RETENTION_DEFAULT;
+use crate::job::record::VERSION;
+use crate::message::{FromAgent, Registration, Welcome};
+
+#[derive(Debug)]
+pub(super) struct Session {
+    is_up: bool,
+    ring: Option<KeyRing>,
+    /// The highest serial that the journal has kept.
+    synced_serial: u64,
+    server: Option<ServerTime>,
+    /// Whether the link came up after the last welcome.
+    is_unanswered: bool,
+    tries: u32,
+    retention: Duration,
+}
+
+/// A controller's wall clock, as it was when its welcome came.
+#[derive(Debug, Clone, Copy)]
+struct ServerTime {
+    wall: Timestamp,
+    at: Duration,
+}
+
+impl ServerTime {
+    fn at(self, boottime: Duration) -> Timestamp {
+        self.wall + boottime.saturating_sub(self.at)
+    }
+}
+
+impl Session {
+    pub(super) fn new(synced_serial: u64) -> Self {
+        Self {
+            is_up: false,
+            ring: None,
+            synced_serial,
+            server: None,
+            is_unanswered: true,
+            tries: 0,
+            retention: RETENTION_DEFAULT,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.is_up
+    }
+
+    /// Whether keys and time are known.
+    pub(super) fn is_welcome(&self) -> bool {
+        self.ring.is_some() && self.server.is_some()
+    }
+
+    pub(super) fn ring(&self) -> Option<&KeyRing> {
+        self.ring.as_ref()
+    }
+
+    pub(super) fn ring_serial(&self) -> u64 {
+        self.ring.as_ref().map_or(0, |ring| ring.serial)
+    }
+
+    pub(super) fn retention(&self) -> Duration {
+        self.retention
+    }
+
+    pub(super) fn clocks(&self, now: Now) -> Clocks {
+        let server = self.server.map(|server| server.at(now.boottime));
+        Clocks { own: now.wall, server }
+    }
+
+    /// Within one session of the link the server's time only goes forward: a welcome that was delayed shows a time that is past. The
+    /// first welcome of a session is believed, so that a controller whose clock was ahead does no lasting harm.
+    fn set_time(&mut self, wall: Timestamp, now: Now) {
+        let known = self.server.map(|server| server.at(now.boottime));
+        let wall = match known {
+            Some(known) if !self.is_unanswered => known.max(wall),
+            _ => wall,
+        };
+        self.server = Some(ServerTime { wall, at: now.boottime });
+        self.is_unanswered = false;
+    }
+}
+
+impl Machine {
+    pub(super) fn link_up(&mut self) {
+        if self.session.is_up {
+            return;
+        }
+        self.session.is_up = true;
+        self.session.is_unanswered = true;
+        self.session.tries = 0;
+        self.say_hello();
+        self.register();
+        let undelivered: Vec<_> = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| matches!(&job.phase, Phase::Ended(d) if d.is_undelivered()))
+            .map(|(job, _)| *job)
+            .collect();
+        for job in undelivered {
+            self.deliver(job);
+        }
+    }
+
+    pub(super) fn link_down(&mut self) {
+        self.session.is_up = false;
+        self.timers.clear(Wake::Register);
+        let now = self.now.boottime;
+        for (job, known) in &mut self.jobs {
+            if let Phase::Ended(delivery) = &mut known.phase
+                && delivery.is_undelivered()
+            {
+                self.timers.clear(Wake::Report(*job));
+                self.timers.clear(Wake::Upload(*job));
+                if let Some(upload) = &mut delivery.upload {
+                    upload.link_down(now);
+                }
+            }
+        }
+    }
+
+    /// Asks to be let in, again and again until a welcome comes.
+    pub(super) fn register(&mut self) {
+        if !self.session.is_up || !self.session.is_unanswered {
+            return;
+        }
+        let registration = Registration {
+            v: VERSION,
+            fleet: self.header.binding.fleet,
+            identity: self.identity.clone(),
+            hostname: self.config.hostname.clone(),
+            version: self.config.version.clone(),
+            at: self.now.wall,
+        };
+        match Signed::sign(&registration, &self.config.key) {
+            Ok(signed) => self.send(FromAgent::Register(signed)),
+            Err(_) => self.notice(Notice::WelcomeIgnored("the registration is too large to send")),
+        }
+        let pause = pause_after(self.session.tries);
+        self.session.tries = self.session.tries.saturating_add(1);
+        self.timers.set(Wake::Register, self.now.boottime + pause);
+    }
+
+    pub(super) fn welcomed(&mut self, welcome: &Welcome) {
+        if welcome.identity != self.identity {
+            return self.notice(Notice::WelcomeIgnored("it is for another identity"));
+        }
+        let Ok(ring) = KeyRing::open(&welcome.ring, &self.config.root) else {
+            return self.notice(Notice::WelcomeIgnored("the root key did not sign its key ring"));
+        };
+        if ring.serial < self.header.ring {
+            return self.notice(Notice::WelcomeIgnored("its key ring is older than a known one"));
+        }
+        self.timers.clear(Wake::Register);
+        self.session.set_time(welcome.wall, self.now);
+        self.session.retention = Duration::from_secs(welcome.retention_s);
+        if ring.serial > self.session.synced_serial {
+            // Before it is used it is remembered, or a crash would bring back the keys that it withdrew.
+            self.change(Change::Ring(ring.serial));
+            self.writes.then(After::Ring(ring));
+        } else {
+            self.use_ring(ring);
+        }
+    }
+
+    pub(super) fn use_ring(&mut self, ring: KeyRing) {
+        self.session.synced_serial = self.session.synced_serial.max(ring.serial);
+        if ring.serial >= self.session.ring_serial() {
+            self.session.ring = Some(ring);
+        }
+    }
+}

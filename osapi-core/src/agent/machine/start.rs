@@ -1,0 +1,92 @@
+//! From the queue to the executor: a slot, `starting` in the journal, deadline and cancel once more, and only then the start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::writes::After;
+use super::{Action, Drain, Machine, Phase, Wake};
+use crate::executor::{StopReason, Task};
+use crate::id::JobId;
+use crate::job::Outcome;
+use crate::message::ReceiptKind;
+
+impl Machine {
+    /// Whether a job may take a slot now.
+    pub(super) fn has_free_slot(&self) -> bool {
+        self.busy < self.config.slots
+            && self.drain == Drain::No
+            && self.session.is_welcome()
+            && !self.writes.is_broken()
+    }
+
+    /// Gives a job that is new or queued a slot, and journals that it may have been started from here on.
+    pub(super) fn prepare(&mut self, job: JobId) {
+        let Some(known) = self.jobs.get_mut(&job) else { return };
+        let (operation, was_queued) = match &known.phase {
+            Phase::Accepting(operation) => (Arc::clone(operation), false),
+            Phase::Queued(operation) => (Arc::clone(operation), true),
+            _ => return,
+        };
+        known.phase = Phase::Starting { operation, was_queued };
+        self.deadlines.remove(&(known.not_after, job));
+        self.busy += 1;
+        self.put(job);
+        self.writes.then(After::Starting(job));
+    }
+
+    /// `accepted` is synced.
+    pub(super) fn accepted(&mut self, job: JobId) {
+        let Some(known) = self.jobs.get_mut(&job) else { return };
+        let Phase::Accepting(operation) = &known.phase else { return };
+        known.phase = Phase::Queued(Arc::clone(operation));
+        self.accepting -= 1;
+        self.deadlines.insert((known.not_after, job));
+        self.queue.push_back(job);
+        if known.is_cancelled {
+            self.conclude_unstarted(job, Outcome::Cancelled);
+        } else {
+            self.receipt(job, ReceiptKind::Accepted);
+        }
+    }
+
+    /// What waited beyond its deadline never starts.
+    pub(super) fn expire_queued(&mut self) {
+        let clocks = self.clocks();
+        while let Some((not_after, job)) = self.deadlines.first().copied()
+            && clocks.passed(not_after)
+        {
+            self.conclude_unstarted(job, Outcome::Expired);
+        }
+    }
+
+    pub(super) fn fill_slots(&mut self) {
+        while self.has_free_slot()
+            && let Some(job) = self.queue.pop_front()
+        {
+            self.prepare(job);
+        }
+    }
+
+    /// `starting` is synced: deadline and cancel once more, for the sync may have taken any time.
+    pub(super) fn may_start(&mut self, job: JobId) {
+        let clocks = self.clocks();
+        let Some(known) = self.jobs.get_mut(&job) else { return };
+        let Phase::Starting { operation, .. } = &known.phase else { return };
+        if known.is_cancelled {
+            return self.conclude_unstarted(job, Outcome::Cancelled);
+        }
+        if clocks.passed(known.not_after) {
+            return self.conclude_unstarted(job, Outcome::Expired);
+        }
+        let operation = Arc::clone(operation);
+        let timeout = Duration::from_secs(operation.timeout_s().into());
+        known.phase = Phase::Launched;
+        self.timers.set(Wake::Timeout(job), self.now.boottime + timeout);
+        let operation = Arc::unwrap_or_clone(operation);
+        self.do_it(Action::Start(Task { job, operation }));
+    }
+
+    pub(super) fn time_out(&mut self, job: JobId) {
+        self.do_it(Action::Stop(job, StopReason::Timeout));
+    }
+}

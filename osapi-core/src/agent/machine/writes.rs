@@ -1,0 +1,149 @@
+//! What goes to the journal: at most one commit per event, what follows from each once it is synced, and what nothing waits for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Action, CommitId, Machine, Notice, Phase, Wake};
+use crate::agent::journal::Change;
+use crate::auth::keys::KeyRing;
+use crate::id::JobId;
+use crate::message::Refusal;
+
+/// How long a change that nothing waits for may wait for another commit to go with. A crash in between costs the handle of a running
+/// command, which is then found by its job.
+const LAZY: Duration = Duration::from_millis(50);
+
+/// What follows once a commit is synced.
+#[derive(Debug)]
+pub(super) enum After {
+    /// The job waits for a slot.
+    Accepted(JobId),
+    /// The job may start, if deadline and cancel still allow it.
+    Starting(JobId),
+    /// The outcome of the job may be reported.
+    Outcome(JobId),
+    /// The ring may be used.
+    Ring(KeyRing),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Writes {
+    last: u64,
+    changes: Vec<Change>,
+    after: Vec<After>,
+    under_way: BTreeMap<CommitId, Vec<After>>,
+    lazy: BTreeSet<JobId>,
+    is_lazy_due: bool,
+    is_broken: bool,
+}
+
+impl Writes {
+    pub(super) fn change(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    pub(super) fn then(&mut self, after: After) {
+        self.after.push(after);
+    }
+
+    pub(super) fn flush_lazy(&mut self) {
+        self.is_lazy_due = true;
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_empty() && self.changes.is_empty()
+    }
+}
+
+impl Machine {
+    /// Journals what is known of a job with the next commit, or soon.
+    pub(super) fn put_lazily(&mut self, job: JobId) {
+        if self.writes.lazy.is_empty() {
+            self.timers.set(Wake::Lazy, self.now.boottime + LAZY);
+        }
+        self.writes.lazy.insert(job);
+    }
+
+    /// Hands over everything that this event changes as one commit.
+    pub(super) fn write(&mut self) {
+        let is_due = std::mem::take(&mut self.writes.is_lazy_due);
+        if is_due || !self.writes.changes.is_empty() {
+            self.timers.clear(Wake::Lazy);
+            for job in std::mem::take(&mut self.writes.lazy) {
+                self.put(job);
+            }
+        }
+        let changes = std::mem::take(&mut self.writes.changes);
+        let after = std::mem::take(&mut self.writes.after);
+        // After a failed write nothing is known of the file: what was not kept then is never said.
+        if changes.is_empty() || self.writes.is_broken {
+            return;
+        }
+        self.writes.last += 1;
+        let id = CommitId(self.writes.last);
+        self.writes.under_way.insert(id, after);
+        self.do_it(Action::Commit { id, changes });
+    }
+
+    pub(super) fn committed(&mut self, id: CommitId) {
+        for after in self.writes.under_way.remove(&id).unwrap_or_default() {
+            match after {
+                After::Accepted(job) => self.accepted(job),
+                After::Starting(job) => self.may_start(job),
+                After::Outcome(job) => self.outcome_kept(job),
+                After::Ring(ring) => self.use_ring(ring),
+            }
+        }
+    }
+
+    pub(super) fn commit_failed(&mut self, id: CommitId, why: String) {
+        if !self.writes.is_broken {
+            self.notice(Notice::JournalFailed(why));
+        }
+        self.writes.is_broken = true;
+        for after in self.writes.under_way.remove(&id).unwrap_or_default() {
+            match after {
+                After::Accepted(job) | After::Starting(job) => self.not_journaled(job),
+                After::Outcome(_) | After::Ring(_) => {}
+            }
+        }
+    }
+
+    /// A new job is as if it had never come; one from the queue goes back there, where it stays.
+    fn not_journaled(&mut self, job: JobId) {
+        let Some(known) = self.jobs.get_mut(&job) else { return };
+        match &known.phase {
+            Phase::Starting { operation, was_queued: true } => {
+                let operation = Arc::clone(operation);
+                known.phase = Phase::Queued(operation);
+                self.deadlines.insert((known.not_after, job));
+                self.queue.push_front(job);
+                self.busy -= 1;
+                return;
+            }
+            Phase::Starting { was_queued: false, .. } => self.busy -= 1,
+            Phase::Accepting(_) => self.accepting -= 1,
+            _ => return,
+        }
+        self.drop_job(job);
+        self.refuse(Some(job), Refusal::Journal);
+    }
+
+    /// Takes a job out of memory.
+    pub(super) fn drop_job(&mut self, job: JobId) {
+        self.open.remove(&job);
+        self.writes.lazy.remove(&job);
+        if let Some(body) = self.jobs.remove(&job).and_then(|known| known.body) {
+            self.bodies.remove(&body);
+        }
+        for wake in [Wake::Timeout(job), Wake::Leftovers(job), Wake::Report(job), Wake::Upload(job)]
+        {
+            self.timers.clear(wake);
+        }
+    }
+}
