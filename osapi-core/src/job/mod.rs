@@ -1,18 +1,24 @@
-//! The job model: what is asked ([`operation`], [`target`]), what is written down ([`record`], [`report`]), and what follows
-//! from it ([`verdict`], [`view`]). Facts and rules only: no I/O, no clock.
+//! The job model: what is asked ([`operation`], [`target`]), what is written down ([`record`], [`report`]) and said ([`word`]), what a
+//! controller keeps of it in memory ([`facts`]), and what follows from it ([`verdict`], [`view`], [`timeline`]). Facts and rules only:
+//! no I/O, no clock.
 
+pub mod facts;
 pub mod limits;
 pub mod operation;
 pub mod record;
 pub mod report;
 pub mod state;
 pub mod target;
+pub mod timeline;
 pub mod verdict;
 pub mod view;
+pub mod word;
 
+pub use facts::{JobFacts, Place, ReportFacts, StoredReport, StreamFacts};
 pub use limits::Invalid;
 pub use operation::{Custom, Exec, Operation, Shell};
-pub use record::{ClaimRule, Host, JobRecord, Submitter};
+pub use record::{ClaimRecord, ClaimRule, Holder, Host, JobRecord, Submitter, VoidReason};
 pub use report::{Failure, Outcome, Report, Step, StreamReport};
-pub use state::{ExecutionState, JobStatus};
+pub use state::{ExecutionState, JobStatus, Tally};
 pub use target::Target;
+pub use view::{JobView, Row};

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::operation::Operation;
+use super::state::ExecutionState;
 use crate::clock::Timestamp;
-use crate::id::{Digest, Identity, JobId, Nonce, RequestId};
+use crate::id::{AgentName, Digest, Identity, JobId, Nonce, RequestId};
 
 /// Version of the records and messages that this build writes.
 pub const VERSION: u8 = 1;
@@ -91,5 +92,59 @@ impl JobRecord {
     pub fn run_limit(&self) -> std::time::Duration {
         std::time::Duration::from_secs(self.operation.timeout_s().into())
             + super::limits::KILL_GRACE
+    }
+}
+
+/// Whose an execution is, or that it never starts. Created once and never moved.
+///
+/// Kept in bucket `claims` under `<job>` where a job is claimed as a whole, else under `<job>.<host>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimRecord {
+    /// Version of the record.
+    pub v: u8,
+    /// The job.
+    pub job: JobId,
+    /// The host whose execution it is about; absent where a job is claimed as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<AgentName>,
+    /// When it was created, by the controller's wall clock.
+    pub at: Timestamp,
+    /// Who holds it.
+    pub holder: Holder,
+}
+
+/// Who holds a claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holder {
+    /// An agent, which is the only one that may start.
+    Agent {
+        /// The agent.
+        identity: Identity,
+        /// The nonce of its request: the same request is answered `yours` again.
+        nonce: Nonce,
+    },
+    /// Nobody: it never starts.
+    Void(VoidReason),
+}
+
+/// Why nobody may start an execution any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VoidReason {
+    /// The start deadline passed first.
+    Expired,
+    /// It was cancelled first.
+    Cancelled,
+}
+
+impl VoidReason {
+    /// The final state that it gives.
+    #[must_use]
+    pub fn state(self) -> ExecutionState {
+        match self {
+            Self::Expired => ExecutionState::Expired,
+            Self::Cancelled => ExecutionState::Cancelled,
+        }
     }
 }

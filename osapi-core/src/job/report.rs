@@ -54,6 +54,33 @@ impl Outcome {
             Self::Lost => ExecutionState::Lost,
         }
     }
+
+    /// The exit code, if the command exited by itself.
+    #[must_use]
+    pub fn exit_code(&self) -> Option<i32> {
+        if let Self::Exited { code } = self { Some(*code) } else { None }
+    }
+
+    /// The signal's number, if one that OSAPI did not send ended the command.
+    #[must_use]
+    pub fn signal(&self) -> Option<i32> {
+        if let Self::Signaled { signal } = self { Some(*signal) } else { None }
+    }
+
+    /// What failed, if the operation itself or its start did.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(failure) | Self::Rejected(failure) => Some(failure),
+            Self::Exited { .. }
+            | Self::Signaled { .. }
+            | Self::Returned { .. }
+            | Self::TimedOut
+            | Self::Cancelled
+            | Self::Expired
+            | Self::Lost => None,
+        }
+    }
 }
 
 /// What failed, in the terms of the one who asked.

@@ -39,6 +39,23 @@ pub enum ExecutionState {
 }
 
 impl ExecutionState {
+    /// Every state, in the order in which they are declared.
+    pub const ALL: [Self; 13] = [
+        Self::Pending,
+        Self::Accepted,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Cancelled,
+        Self::Rejected,
+        Self::Expired,
+        Self::Unreachable,
+        Self::NotStarted,
+        Self::Lost,
+        Self::NoAnswer,
+    ];
+
     /// Whether nothing can change it any more.
     #[must_use]
     pub fn is_final(self) -> bool {
@@ -83,9 +100,9 @@ impl fmt::Display for ExecutionState {
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum JobStatus {
-    /// Nothing has started yet.
+    /// No host that was sent the job has started it or answered yet.
     Pending,
-    /// Something has started, and not everything is settled.
+    /// Some host has started it or answered, and not all are settled.
     Running,
     /// Every host succeeded.
     Completed,
@@ -116,22 +133,7 @@ impl JobStatus {
     /// The status of a job whose executions are in these states. A total function: also of none, which is `failed`.
     #[must_use]
     pub fn of(states: impl IntoIterator<Item = ExecutionState>, cancel_recorded: bool) -> Self {
-        let (mut all, mut settled, mut succeeded, mut cancelled, mut begun) = (0, 0, 0, 0, false);
-        for state in states {
-            all += 1;
-            settled += u32::from(state.is_settled());
-            succeeded += u32::from(state == ExecutionState::Succeeded);
-            cancelled += u32::from(state == ExecutionState::Cancelled);
-            begun |= !matches!(state, ExecutionState::Pending | ExecutionState::Accepted);
-        }
-        match () {
-            () if settled < all && begun => Self::Running,
-            () if settled < all => Self::Pending,
-            () if all > 0 && succeeded == all => Self::Completed,
-            () if cancel_recorded && cancelled > 0 => Self::Cancelled,
-            () if succeeded == 0 => Self::Failed,
-            () => Self::PartialFailure,
-        }
+        states.into_iter().collect::<Tally>().status(cancel_recorded)
     }
 
     /// Whether every execution is settled.
@@ -151,6 +153,72 @@ impl JobStatus {
             Self::Failed => "failed",
             Self::PartialFailure => "partial_failure",
         }
+    }
+}
+
+/// How many executions are in which state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally([u32; ExecutionState::ALL.len()]);
+
+impl Tally {
+    /// How many are in `state`.
+    #[must_use]
+    pub fn count(&self, state: ExecutionState) -> u32 {
+        self.0[state as usize]
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn total(&self) -> u32 {
+        self.0.iter().sum()
+    }
+
+    /// Counts one more in `state`.
+    pub fn add(&mut self, state: ExecutionState) {
+        self.0[state as usize] += 1;
+    }
+
+    /// Counts one less in `state`, where there has to be one.
+    pub fn remove(&mut self, state: ExecutionState) {
+        self.0[state as usize] -= 1;
+    }
+
+    /// The status of the job. `cancel_recorded` says whether there is a cancel record.
+    #[must_use]
+    pub fn status(&self, cancel_recorded: bool) -> JobStatus {
+        use ExecutionState as State;
+        let total = self.total();
+        let settled = self.count_where(State::is_settled);
+        let succeeded = self.count(State::Succeeded);
+        // Rows that no agent has spoken on: what the job record or the rollout says begins nothing.
+        let silent = |state| {
+            matches!(
+                state,
+                State::Pending | State::Accepted | State::Unreachable | State::NotStarted
+            )
+        };
+        if settled < total {
+            let begun = self.count_where(silent) < total;
+            return if begun { JobStatus::Running } else { JobStatus::Pending };
+        }
+        match () {
+            () if total > 0 && succeeded == total => JobStatus::Completed,
+            () if cancel_recorded && self.count(State::Cancelled) > 0 => JobStatus::Cancelled,
+            () if succeeded == 0 => JobStatus::Failed,
+            () => JobStatus::PartialFailure,
+        }
+    }
+
+    fn count_where(&self, is: impl Fn(ExecutionState) -> bool) -> u32 {
+        ExecutionState::ALL.into_iter().filter(|state| is(*state)).map(|s| self.count(s)).sum()
+    }
+}
+
+impl FromIterator<ExecutionState> for Tally {
+    fn from_iter<I: IntoIterator<Item = ExecutionState>>(states: I) -> Self {
+        let mut tally = Self::default();
+        states.into_iter().for_each(|state| tally.add(state));
+        tally
     }
 }
 

@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::id::{Digest, Identity, InstanceId, JobId, StoreId};
 use crate::job::Report;
 use crate::job::report::Stream;
+pub use crate::job::word::{ReceiptKind, Refusal};
 
 /// From an agent to controllers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,49 +75,6 @@ pub struct Receipt {
     pub job: JobId,
     /// The word.
     pub kind: ReceiptKind,
-}
-
-/// What a receipt says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReceiptKind {
-    /// In the journal, waiting for a slot.
-    Accepted,
-    /// Started at this moment of the agent's wall clock.
-    Started {
-        /// The moment.
-        at: Timestamp,
-    },
-    /// The queue is full.
-    Busy,
-    /// Not taken; nothing was journaled.
-    Refused(Refusal),
-}
-
-/// Why an agent did not take an order. Nothing was journaled, so it may still take it later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Refusal {
-    /// Too large.
-    TooLarge,
-    /// Signed with a key that is not in the ring, or for another use.
-    UnknownKey,
-    /// The signature does not verify.
-    BadSignature,
-    /// Not an order of this fleet, or of a version that this build does not know.
-    Unsupported,
-    /// Its own identity is not in the signed set.
-    NotAddressed,
-    /// The job is known with another body.
-    OtherBody,
-    /// It may have been known, and was forgotten.
-    NoMemory,
-    /// No welcome yet.
-    NotReady,
-    /// The clocks disagree too much.
-    ClockSkew,
-    /// The journal cannot be written.
-    Journal,
 }
 
 /// A part of the kept bytes of one stream.
