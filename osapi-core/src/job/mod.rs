@@ -14,6 +14,9 @@ pub mod verdict;
 pub mod view;
 pub mod word;
 
+#[cfg(test)]
+mod tests;
+
 pub use facts::{JobFacts, Place, ReportFacts, StoredReport, StreamFacts};
 pub use limits::Invalid;
 pub use operation::{Custom, Exec, Operation, Shell};

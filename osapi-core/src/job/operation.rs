@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 use super::limits::{
-    ARGUMENT_MAX, COMMAND_MAX, Invalid, TIMEOUT_DEFAULT_S, TIMEOUT_MAX_S, TIMEOUT_MIN_S,
+    ARGUMENT_MAX, COMMAND_MAX, CUSTOM_NAME_MAX, Invalid, TIMEOUT_DEFAULT_S, TIMEOUT_MAX_S,
+    TIMEOUT_MIN_S,
 };
 use crate::auth::permission::Permission;
 
@@ -70,7 +71,7 @@ pub struct Shell {
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Custom {
-    /// The registered name.
+    /// The registered name: 1 to 64 letters, digits, `.`, `_` or `-`.
     pub name: String,
     /// The permission that it was registered with.
     pub permission: Permission,
@@ -151,7 +152,8 @@ impl Operation {
                 check_surroundings(argv, exec.cwd.as_deref(), &exec.env, exec.timeout)
             }
             Self::Shell(shell) => {
-                check_no_nul("command", &shell.command)?;
+                // The shell gets the script as one argument.
+                check_text("command", &shell.command)?;
                 if shell.command.trim().is_empty() {
                     return Err(Invalid::new("command", "a script for /bin/sh", "empty"));
                 }
@@ -160,6 +162,7 @@ impl Operation {
             }
             Self::Facts => Ok(()),
             Self::Custom(custom) => {
+                check_name(&custom.name)?;
                 let size = custom.input.to_string().len();
                 check_surroundings(size, None, &BTreeMap::new(), custom.timeout)
             }
@@ -184,7 +187,10 @@ fn check_surroundings(
             let bound = "named by one or more characters other than '=' and NUL";
             return Err(Invalid::new("env", bound, format!("'{name}'")));
         }
-        check_text(format!("env.{name}"), value)?;
+        let field = format!("env.{name}");
+        check_no_nul(&field, value)?;
+        // The kernel bounds `name=value` as it bounds an argument (execve(2)).
+        check_length(field, name.len() + 1 + value.len())?;
     }
     let env_size: usize = env.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
     if size + env_size > COMMAND_MAX {
@@ -201,11 +207,24 @@ fn check_surroundings(
 fn check_text(field: impl Into<String>, text: &str) -> Result<(), Invalid> {
     let field = field.into();
     check_no_nul(&field, text)?;
-    if text.len() > ARGUMENT_MAX {
+    check_length(field, text.len())
+}
+
+fn check_length(field: String, size: usize) -> Result<(), Invalid> {
+    if size > ARGUMENT_MAX {
         let bound = format!("at most {ARGUMENT_MAX} bytes");
-        return Err(Invalid::new(field, bound, format!("{} bytes", text.len())));
+        return Err(Invalid::new(field, bound, format!("{size} bytes")));
     }
     Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), Invalid> {
+    let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
+    if (1..=CUSTOM_NAME_MAX).contains(&name.len()) && name.bytes().all(allowed) {
+        return Ok(());
+    }
+    let bound = format!("1 to {CUSTOM_NAME_MAX} letters, digits, '.', '_' or '-'");
+    Err(Invalid::new("name", bound, format!("'{name}'")))
 }
 
 fn check_no_nul(field: &str, text: &str) -> Result<(), Invalid> {

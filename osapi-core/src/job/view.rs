@@ -34,6 +34,10 @@ use crate::id::Identity;
 
 pub use kept::{Admission, JobView};
 
+/// Bytes that are kept per execution, besides what it points to.
+#[cfg(test)]
+pub(super) const EXECUTION_SIZE: usize = size_of::<execution::Execution>();
+
 /// One execution as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row<'a> {

@@ -67,12 +67,12 @@ impl Execution {
         self.report.as_deref().filter(|_| self.is_entitled(rule))
     }
 
-    pub(super) fn on_report(&mut self, report: ReportFacts) -> bool {
+    pub(super) fn on_report(&mut self, report: ReportFacts, rule: ClaimRule) -> bool {
         let is_first = self.report.as_ref().is_none_or(|first| report.place < first.place);
         if is_first && !self.is_unreachable() {
             self.report = Some(Box::new(report));
         }
-        is_first
+        is_first && self.is_entitled(rule)
     }
 
     /// Its host holds the claim, or nobody ever will. A claim is written once, so the first is the only one.

@@ -71,7 +71,8 @@ impl JobView {
     pub fn on_report(&mut self, report: StoredReport) -> bool {
         match position(&self.executions, &report.identity) {
             Some(at) if report.job == self.facts.job => {
-                self.change(at, |execution| execution.on_report(report.facts))
+                let rule = self.facts.claim;
+                self.change(at, |execution| execution.on_report(report.facts, rule))
             }
             _ => false,
         }
