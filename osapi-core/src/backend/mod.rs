@@ -4,11 +4,11 @@
 //! Only controllers touch the store. Agents use the bus and their own journal.
 
 pub mod bucket;
-#[cfg(feature = "conformance")]
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 #[cfg(feature = "embedded")]
 pub mod embedded;
-#[cfg(feature = "conformance")]
+#[cfg(any(test, feature = "conformance"))]
 pub mod faulty;
 pub mod key;
 
@@ -50,9 +50,10 @@ pub struct Entry {
 pub enum Change {
     /// A record was written. It may be told again.
     Put(Entry),
-    /// A record was removed. Removals before the watch was opened are not told.
-    Deleted(Key),
-    /// Everything that was there when the watch was opened has been told. Told once.
+    /// A record was removed, and where the watch stands after that, so that a view that waits for a head gets there even when
+    /// the last record was removed before it was told. Removals before the watch was opened are not told.
+    Deleted(Key, Cursor),
+    /// Everything that was there when the watch was opened has been told, and where the watch stands. Told once.
     CaughtUp(Cursor),
 }
 
@@ -176,7 +177,8 @@ pub trait Store: Send + Sync + 'static {
         from: Option<Cursor>,
     ) -> Result<Watch, StoreError>;
 
-    /// The cursor of the bucket's last write; a view that has seen it has seen every write that had returned.
+    /// The cursor of the bucket's last write; a view that stands there has seen every write that had returned. It never goes back,
+    /// and a removal may move it.
     async fn head(&self, bucket: Bucket) -> Result<Cursor, StoreError>;
 }
 
