@@ -24,7 +24,7 @@ impl Key {
     /// # Panics
     /// When a token is none: call it with parsed identifiers, hashes and numbers.
     #[must_use]
-    pub fn of(tokens: &[&dyn fmt::Display]) -> Self {
+    pub fn of(tokens: &[&(dyn fmt::Display + Sync)]) -> Self {
         let text: Vec<_> = tokens.iter().map(ToString::to_string).collect();
         text.join(".").parse().expect("identifiers, hashes and numbers are tokens")
     }
@@ -50,7 +50,7 @@ impl Prefix {
     /// # Panics
     /// When a token is none.
     #[must_use]
-    pub fn of(tokens: &[&dyn fmt::Display]) -> Self {
+    pub fn of(tokens: &[&(dyn fmt::Display + Sync)]) -> Self {
         Self(Key::of(tokens).0)
     }
 

@@ -77,9 +77,9 @@ pub(super) struct Written {
 #[error("an earlier commit failed; the store must be opened again")]
 struct Stopped(#[source] SharedError);
 
-/// The task that should have answered is gone.
+/// The runtime has ended, and with it the task that should have committed.
 #[derive(Debug, thiserror::Error)]
-#[error("the commit was abandoned")]
+#[error("no commit runs, as the runtime has ended")]
 struct Abandoned;
 
 impl Feeds {
@@ -120,6 +120,12 @@ impl Committer {
     /// Synced commits, and the writes in them.
     pub(super) fn counts(&self) -> (u64, u64) {
         (self.commits.load(Ordering::Relaxed), self.writes.load(Ordering::Relaxed))
+    }
+
+    /// How many writes wait for the next commit.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().waiting.len()
     }
 
     /// Does a write and returns when it is on the disk.
@@ -303,7 +309,9 @@ impl Drop for Worker {
                     queue.working = false;
                     mem::take(&mut queue.waiting)
                 };
-                drop(abandoned);
+                for waiting in abandoned {
+                    answer(waiting.reply, Err(StoreError::Unavailable(Box::new(Abandoned))));
+                }
             }
         }
     }

@@ -17,8 +17,6 @@ mod layout;
 mod watch;
 
 #[cfg(test)]
-mod model;
-#[cfg(test)]
 mod tests;
 
 pub use bus::EmbeddedBus;

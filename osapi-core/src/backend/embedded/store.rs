@@ -72,7 +72,10 @@ impl EmbeddedStore {
     }
 
     /// A store on any redb backend.
-    pub(super) fn on(backend: impl StorageBackend, limits: Limits) -> Result<Self, OpenError> {
+    pub(in crate::backend::embedded) fn on(
+        backend: impl StorageBackend,
+        limits: Limits,
+    ) -> Result<Self, OpenError> {
         let path = Path::new("(memory)");
         open::on(path, backend, &limits).and_then(|opened| Self::new(opened, limits, path))
     }
@@ -98,6 +101,18 @@ impl EmbeddedStore {
     pub fn stats(&self) -> Stats {
         let (commits, writes) = self.committer.counts();
         Stats { commits, writes }
+    }
+
+    /// How many writes wait for the next commit.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.committer.waiting()
+    }
+
+    /// How many tasks it runs.
+    #[cfg(test)]
+    pub(super) fn running(&self) -> usize {
+        self.tasks.len()
     }
 
     /// Refuses further writes, commits those that wait, ends the watches and closes the file, so that it can be opened again.

@@ -1,10 +1,17 @@
 //! What is particular to the embedded store, and the conformance suite.
 
+mod closing;
+mod commits;
+mod medium;
+mod model;
+mod opening;
+mod watching;
+
 use std::sync::Arc;
 
-use super::*;
-use crate::backend::conformance::{Promises, bus_suite, persistence_suite, store_suite};
+use super::{EmbeddedBus, EmbeddedStore, Limits};
 use crate::backend::Store;
+use crate::backend::conformance::{Promises, bus_suite, persistence_suite, store_suite};
 
 const PROMISES: Promises = Promises { tells_removals: true };
 
