@@ -28,11 +28,9 @@ async fn a_scan_in_parts_tells_all_in_order() {
     fill(&store, 3000).await;
     for prefix in [Prefix::ALL, Prefix::of(&[&"k"])] {
         let mut watch = store.watch(B, &prefix, None).await.unwrap();
-        let mut last = 0;
-        for _ in 0..3000 {
+        for n in 1..=3000 {
             let Change::Put(entry) = next(&mut watch).await else { panic!("a write is told") };
-            assert_eq!(entry.cursor, Cursor(last + 1));
-            last += 1;
+            assert_eq!(entry.cursor, Cursor(n));
         }
         assert_eq!(next(&mut watch).await, Change::CaughtUp(Cursor(3000)));
     }
