@@ -40,6 +40,9 @@ pub enum Access {
     /// Whoever holds the permission of the job's own operation, which is known once the job is read. Who holds the permission of no
     /// operation at all is denied before that.
     Operation,
+    /// Whoever holds this permission; for one's own job, that of the job's operation is enough. Who holds neither this nor the permission
+    /// of any operation is denied before the job is read.
+    OwnOr(Permission),
 }
 
 /// What an answer carries.
@@ -134,4 +137,11 @@ impl Entry {
             answer: |generator| generator.subschema_for::<E::Answer>(),
         }
     }
+}
+
+/// The path of `E` with these parameters, which are tokens that need no encoding.
+pub(crate) fn location<E: Endpoint>(params: &E::Path) -> String {
+    let put =
+        |path: String, (name, value): (&str, String)| path.replace(&format!("{{{name}}}"), &value);
+    params.to_pairs().into_iter().fold(E::INFO.path.to_owned(), put)
 }

@@ -10,6 +10,8 @@ use super::types::{
     Ready,
 };
 use crate::auth::permission::Permission;
+use crate::id::{AgentName, JobId};
+use crate::job::report::Stream;
 use crate::job::{Exec, Shell};
 
 /// Every endpoint, in the order of the documentation.
@@ -136,7 +138,7 @@ impl Endpoint for JobGet {
         id: "job_get",
         method: Method::Get,
         path: "/v1/jobs/{id}",
-        access: Access::Permission(Permission::JOB_READ),
+        access: Access::OwnOr(Permission::JOB_READ),
         summary: "Show a job with its timeline and results; with wait, once every host is settled or the time has run out",
         creates_job: false,
         media: Media::Json,
@@ -196,12 +198,28 @@ impl Endpoint for JobOutput {
         id: "job_output",
         method: Method::Get,
         path: "/v1/jobs/{id}/output/{host}/{stream}",
-        access: Access::Permission(Permission::JOB_READ),
+        access: Access::OwnOr(Permission::JOB_READ),
         summary: "All that was kept of one output stream of one host, as bytes",
         creates_job: false,
         media: Media::Bytes,
         problems: &[Code::JobNotFound, Code::OutputNotFound, Code::RangeNotSatisfiable],
     };
+}
+
+impl JobOutput {
+    /// Where one stream of one host of a job is.
+    #[must_use]
+    pub fn location(id: JobId, host: &AgentName, stream: Stream) -> String {
+        super::endpoint::location::<Self>(&OutputPath { id, host: host.clone(), stream })
+    }
+}
+
+impl JobGet {
+    /// Where a job is.
+    #[must_use]
+    pub fn location(id: JobId) -> String {
+        super::endpoint::location::<Self>(&JobPath { id })
+    }
 }
 
 /// `GET /v1/agents`

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pasetors::token::UntrustedToken;
 use pasetors::version4::{PublicToken, V4};
 use pasetors::{Public, keys::AsymmetricPublicKey};
@@ -13,6 +15,11 @@ use super::keys::{KeyRing, SigningKey};
 use crate::id::{Digest, KeyId, PublicKey};
 use crate::job::{Report, limits};
 use crate::message::order::{Answer, CancelOrder, Order, Registration};
+
+/// How every token begins.
+const HEADER: &str = "v4.public.";
+/// Bytes of an Ed25519 signature, which follows the body.
+const SIGNATURE: usize = 64;
 
 /// A document that is signed. Its assertion is bound into the signature, so that one kind never passes for another.
 pub trait Document: Serialize + DeserializeOwned {
@@ -122,6 +129,16 @@ impl<D: Document> Signed<D> {
         serde_json::from_slice(&body).map_err(|_| VerifyError::UnknownForm)
     }
 
+    /// What the document says, before anything has confirmed it: for finding out with which key to verify it.
+    #[must_use]
+    pub fn peek(&self) -> Option<D> {
+        let text = self.text.strip_prefix(HEADER)?;
+        let (body, _) = text.split_once('.')?;
+        let body = URL_SAFE_NO_PAD.decode(body).ok()?;
+        let (body, _) = body.split_at_checked(body.len().checked_sub(SIGNATURE)?)?;
+        serde_json::from_slice(body).ok()
+    }
+
     /// The key that the footer names. A hint for finding the key, until [`Signed::verify`] has confirmed it.
     ///
     /// # Errors
@@ -192,12 +209,9 @@ pub(super) fn verify_bytes(
 
 /// The key id in the footer of a token, which nothing has confirmed.
 pub(super) fn key_id(text: &str) -> Result<KeyId, VerifyError> {
-    use base64::Engine as _;
-    let footer = text.strip_prefix("v4.public.").and_then(|rest| rest.split_once('.'));
+    let footer = text.strip_prefix(HEADER).and_then(|rest| rest.split_once('.'));
     let (_, footer) = footer.ok_or(VerifyError::Malformed)?;
-    let footer = base64::engine::general_purpose::URL_SAFE_NO_PAD
-        .decode(footer)
-        .map_err(|_| VerifyError::Malformed)?;
+    let footer = URL_SAFE_NO_PAD.decode(footer).map_err(|_| VerifyError::Malformed)?;
     let footer: Footer = serde_json::from_slice(&footer).map_err(|_| VerifyError::Malformed)?;
     Ok(footer.kid)
 }

@@ -228,6 +228,11 @@ impl Subscription {
     pub async fn next(&mut self) -> Option<Delivery> {
         self.deliveries.recv().await
     }
+
+    /// A message that has arrived already; `None` if there is none.
+    pub fn try_next(&mut self) -> Option<Delivery> {
+        self.deliveries.try_recv().ok()
+    }
 }
 
 /// Ephemeral messages. The bus may lose, repeat, delay and reorder them.

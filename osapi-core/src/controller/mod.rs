@@ -1,1 +1,287 @@
-//! Controller.
+//! The controller: creates jobs, sends them, stores what agents report, and tells how every execution stands. The API server is its
+//! HTTP shell.
+//!
+//! A request flows through [`submit`] (reserve, resolve, record), [`outbound`] (send), [`intake`] (agents' words into the store) and
+//! [`follow`], the one task that owns what is known ([`state`]: [`roster`] of agents, [`index`] of jobs) and answers every question from it.
+
+mod cancel;
+mod error;
+mod follow;
+mod index;
+mod intake;
+mod live;
+mod outbound;
+mod pump;
+mod records;
+mod remove;
+mod resolve;
+mod results;
+mod roster;
+mod state;
+mod submit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::params::JobsQuery;
+use crate::api::types::{AgentInfo, AgentList, Durability, HealthStatus, JobList};
+use crate::auth::authorize::Permit;
+use crate::auth::envelope::Signed;
+use crate::auth::keys::{KeyRing, SigningKey};
+use crate::auth::permission::Permission;
+use crate::backend::{Bucket, Bus, Key, Link, Store, StoreError};
+use crate::clock::{Clock, Timestamp};
+use crate::id::{AgentName, FleetId, InstanceId, PublicKey};
+use crate::job::limits;
+use crate::message::Pattern;
+
+pub use error::Error;
+pub use results::Output;
+pub use submit::{Idempotency, Submission};
+
+/// The queue group in which controllers share agents' words on `w`.
+const WORK_GROUP: &str = "controllers";
+
+/// How a controller behaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// How long a settled job is kept.
+    pub retention: Duration,
+    /// Most jobs that are kept; one more is refused.
+    pub max_jobs: usize,
+    /// Whether what the store has answered survives a power cut.
+    pub durability: Durability,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            retention: limits::RETENTION_DEFAULT,
+            max_jobs: 100_000,
+            durability: Durability::Unknown,
+        }
+    }
+}
+
+/// What a controller is made of.
+pub struct Parts {
+    /// The durable records.
+    pub store: Arc<dyn Store>,
+    /// The ephemeral messages.
+    pub bus: Arc<dyn Bus>,
+    /// This machine's clocks.
+    pub clock: Arc<dyn Clock>,
+    /// The fleet's root public key, which signs the key ring.
+    pub root: PublicKey,
+    /// The key with which orders, cancels and answers are signed.
+    pub job_key: SigningKey,
+    /// How it behaves.
+    pub config: Config,
+}
+
+/// What every part of a controller shares.
+struct Shared {
+    store: Arc<dyn Store>,
+    bus: Arc<dyn Bus>,
+    clock: Arc<dyn Clock>,
+    root: PublicKey,
+    fleet: FleetId,
+    job_key: SigningKey,
+    config: Config,
+    instance: InstanceId,
+    outbox: outbound::Outbox,
+    mind: follow::Questions,
+    ring: watch::Sender<Option<Arc<KeyRing>>>,
+    ready: watch::Sender<bool>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    started: Duration,
+}
+
+impl Shared {
+    /// Asks the task that owns what is known.
+    async fn ask<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut state::State) -> R + Send + 'static,
+    ) -> Result<R, Error> {
+        self.mind.ask(question).await.ok_or(Error::ShuttingDown)
+    }
+}
+
+/// A running controller. Clones are handles of the same one.
+#[derive(Clone)]
+pub struct Controller {
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Controller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Controller")
+            .field("instance", &self.shared.instance)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Controller {
+    /// Starts a controller. It takes jobs once it [is ready](Self::ready).
+    ///
+    /// # Errors
+    /// When the bus cannot be subscribed to.
+    pub async fn start(parts: Parts) -> Result<Self, crate::backend::BusError> {
+        let Parts { store, bus, clock, root, job_key, config } = parts;
+        let heard = bus.subscribe(&Pattern::Heard).await?;
+        let work = bus.subscribe_in(&Pattern::Work, WORK_GROUP).await?;
+        let (outbox, send_all) = outbound::Outbox::new(Arc::clone(&bus));
+        let (mind, questions) = follow::Questions::new();
+        let shared = Arc::new(Shared {
+            fleet: root.fleet(),
+            instance: InstanceId::random(),
+            ring: watch::Sender::new(None),
+            ready: watch::Sender::new(false),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            started: clock.boottime(),
+            store,
+            bus,
+            clock,
+            root,
+            job_key,
+            config,
+            outbox,
+            mind,
+        });
+        let tasks = shared.tasks.clone();
+        let stop = shared.stop.clone();
+        tasks.spawn(stop.clone().run_until_cancelled_owned(send_all));
+        tasks.spawn(follow::Follower::new(Arc::clone(&shared)).run(heard, questions));
+        tasks.spawn(intake::Intake::new(Arc::clone(&shared)).run(work, stop.clone()));
+        let sweeping = Arc::clone(&shared);
+        tasks.spawn(stop.run_until_cancelled_owned(async move { remove::sweep(&sweeping).await }));
+        tasks.close();
+        Ok(Self { shared })
+    }
+
+    /// Stops: no job is sent or stored any more. What was under way goes on at the next start, or at another controller.
+    pub async fn stop(&self) {
+        self.shared.stop.cancel();
+        self.shared.tasks.wait().await;
+    }
+
+    /// The fleet.
+    #[must_use]
+    pub fn fleet(&self) -> FleetId {
+        self.shared.fleet
+    }
+
+    /// Whether the store was read and there is a key ring.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        *self.shared.ready.borrow()
+    }
+
+    /// Waits until [`Controller::is_ready`].
+    pub async fn ready(&self) {
+        let mut ready = self.shared.ready.subscribe();
+        // The sender lives as long as `self`.
+        if ready.wait_for(|ready| *ready).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// The valid keys; none until they were read.
+    #[must_use]
+    pub fn key_ring(&self) -> watch::Receiver<Option<Arc<KeyRing>>> {
+        self.shared.ring.subscribe()
+    }
+
+    /// Lists jobs, newest first. Filters are joined by "and".
+    ///
+    /// # Errors
+    /// Without `job:read`, or when the controller is not ready.
+    pub async fn list(&self, permit: &Permit, query: JobsQuery) -> Result<JobList, Error> {
+        permit.require(&Permission::JOB_READ)?;
+        self.check_ready()?;
+        self.shared.ask(move |state| state.index.list(&query)).await
+    }
+
+    /// Every registered agent, by name.
+    ///
+    /// # Errors
+    /// Without `agent:read`, or when the controller is not ready.
+    pub async fn agents(&self, permit: &Permit) -> Result<AgentList, Error> {
+        permit.require(&Permission::AGENT_READ)?;
+        self.check_ready()?;
+        let agents = self.shared.ask(|state| state.roster.all(state.boottime())).await?;
+        Ok(AgentList { agents })
+    }
+
+    /// One agent.
+    ///
+    /// # Errors
+    /// Without `agent:read`, when the controller is not ready, or when there is no such agent.
+    pub async fn agent(&self, permit: &Permit, name: &AgentName) -> Result<AgentInfo, Error> {
+        permit.require(&Permission::AGENT_READ)?;
+        self.check_ready()?;
+        let asked = name.clone();
+        let found =
+            self.shared.ask(move |state| state.roster.info(&asked, state.boottime())).await?;
+        found.ok_or_else(|| Error::AgentNotFound(name.clone()))
+    }
+
+    /// The health in detail.
+    ///
+    /// # Errors
+    /// Without `health:read`.
+    pub async fn health(&self, permit: &Permit) -> Result<HealthStatus, Error> {
+        permit.require(&Permission::HEALTH_READ)?;
+        let (agents, jobs) =
+            self.shared.ask(|state| (state.agent_counts(), state.index.counts())).await?;
+        let word = |link: &Link| match link {
+            Link::Up => "up".to_owned(),
+            Link::Down(why) => why.clone(),
+        };
+        let (store, bus) = (self.shared.store.link(), self.shared.bus.link());
+        let links_up = *store.borrow() == Link::Up && *bus.borrow() == Link::Up;
+        let ok = links_up && self.is_ready();
+        Ok(HealthStatus {
+            status: if ok { "ok" } else { "degraded" }.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            fleet: self.shared.fleet.to_string(),
+            store: word(&store.borrow()),
+            store_id: self.shared.store.id().to_string(),
+            durability: self.shared.config.durability,
+            bus: word(&bus.borrow()),
+            ready: self.is_ready(),
+            agents,
+            jobs,
+            uptime_s: self.shared.clock.boottime().saturating_sub(self.shared.started).as_secs(),
+        })
+    }
+
+    fn check_ready(&self) -> Result<(), Error> {
+        if self.is_ready() { Ok(()) } else { Err(Error::NotReady) }
+    }
+}
+
+/// Writes the first key ring of a fleet into its store, unless there is one.
+///
+/// # Errors
+/// When the store fails.
+pub async fn found_key_ring(store: &dyn Store, ring: &Signed<KeyRing>) -> Result<(), StoreError> {
+    let value = ring.as_str().as_bytes().to_vec().into();
+    match store.create(Bucket::Keyrings, &Key::of(&[&1]), value).await {
+        Ok(_) | Err(StoreError::Exists) => Ok(()),
+        Err(err) => Err(err),
+    }
+}
+
+/// A moment as far as what is known goes: while a backend is out of reach, time stands still.
+#[derive(Debug, Clone, Copy)]
+struct Now {
+    wall: Timestamp,
+    boottime: Duration,
+}

@@ -1,0 +1,74 @@
+//! Cancelling a job: a signed record that is created once, and sent like an order.
+
+use super::error::Error;
+use super::records::{self, CancelRecord};
+use super::{Controller, Shared};
+use crate::api::types::CancelAnswer;
+use crate::auth::authorize::Permit;
+use crate::auth::envelope::Signed;
+use crate::auth::permission::Permission;
+use crate::backend::{Bucket, Key, StoreError};
+use crate::id::JobId;
+use crate::job::facts::JobFacts;
+use crate::job::record::VERSION;
+use crate::message::CancelOrder;
+
+impl Controller {
+    /// Cancels a job: what has not started never starts, what runs is ended, what has ended keeps its outcome. Cancelling again changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// Without the permission of the job's operation, or without `job:write` for the job of another; when there is no such job; when
+    /// nothing of it can be cancelled any more; when the store fails.
+    pub async fn cancel(&self, permit: &Permit, job: JobId) -> Result<CancelAnswer, Error> {
+        let shared = &*self.shared;
+        self.find(job).await?;
+        let (facts, is_final, requested) = shared
+            .ask(move |state| {
+                let view = &state.index.get(job)?.view;
+                Some((view.facts().clone(), view.is_final(), view.cancel_requested_at().is_some()))
+            })
+            .await?
+            .ok_or(Error::JobNotFound(job))?;
+        permit.require(&facts.permission)?;
+        if *facts.subject != *permit.subject() {
+            permit.require(&Permission::JOB_WRITE)?;
+        }
+        if is_final && !requested {
+            return Err(Error::JobSettled(job));
+        }
+        if !requested {
+            record(shared, permit, &facts).await?;
+        }
+        let status = shared
+            .ask(move |state| state.index.get(job).map(|tracked| tracked.view.status()))
+            .await?;
+        Ok(CancelAnswer { job_id: job, status: status.ok_or(Error::JobNotFound(job))? })
+    }
+}
+
+async fn record(shared: &Shared, permit: &Permit, facts: &JobFacts) -> Result<(), Error> {
+    let (job, at) = (facts.job, shared.clock.wall());
+    let order = CancelOrder {
+        v: VERSION,
+        fleet: shared.fleet,
+        job,
+        not_after: facts.not_after,
+        by: permit.submitter(),
+        at,
+    };
+    let cancel = Signed::sign(&order, &shared.job_key)
+        .map_err(|err| Error::Store(StoreError::Damaged(Box::new(err))))?;
+    let record = CancelRecord { v: VERSION, cancel, at };
+    let key = Key::of(&[&job]);
+    let stored = match shared.store.create(Bucket::Cancels, &key, records::encode(&record)).await {
+        Ok(_) => record,
+        // Somebody was faster, or it was written and the answer was lost: the first one stands.
+        Err(source @ (StoreError::Exists | StoreError::Unknown(_))) => {
+            let entry = shared.store.get_latest(Bucket::Cancels, &key).await?;
+            records::decode(&entry.ok_or(Error::OutcomeUnknown { job, source })?)?
+        }
+        Err(err) => return Err(err.into()),
+    };
+    shared.ask(move |state| state.take_cancel(job, stored.cancel, stored.at)).await
+}

@@ -1,0 +1,226 @@
+//! The one task that owns what is known. It takes one thing at a time (a record, a word, a question, a due moment), lets [`State`]
+//! decide, and carries out what follows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::Shared;
+use super::outbound::Dispatchable;
+use super::pump;
+use super::records;
+use super::state::{Effect, State};
+use crate::auth::keys::KeyUse;
+use crate::auth::merkle::HostTree;
+use crate::backend::{Delivery, Link, StoreError, Subscription};
+use crate::id::JobId;
+use crate::job::record::JobRecord;
+use crate::job::{Host, limits};
+use crate::message::{FromAgent, Ping, Subject, decode, encode};
+
+/// Questions and records that wait for the follower.
+const QUEUE: usize = 1024;
+
+type Question = Box<dyn FnOnce(&mut State) + Send>;
+
+/// Where questions to the follower are asked.
+#[derive(Debug, Clone)]
+pub(super) struct Questions(mpsc::Sender<Question>);
+
+impl Questions {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Question>) {
+        let (ask, asked) = mpsc::channel(QUEUE);
+        (Self(ask), asked)
+    }
+
+    /// The answer; `None` when the follower has ended.
+    pub(super) async fn ask<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut State) -> R + Send + 'static,
+    ) -> Option<R> {
+        let (tell, told) = oneshot::channel();
+        let boxed: Question = Box::new(move |state| {
+            // Whoever asked may have gone; then nobody wants to know.
+            drop(tell.send(question(state)));
+        });
+        self.0.send(boxed).await.ok()?;
+        told.await.ok()
+    }
+}
+
+/// What was read from the store at the follower's wish.
+enum Loaded {
+    Hosts(Box<JobRecord>, Result<Vec<Host>, StoreError>),
+    Order(JobId, Result<Dispatchable, StoreError>),
+    Removed,
+}
+
+/// The task.
+pub(super) struct Follower {
+    shared: Arc<Shared>,
+    state: State,
+    loads: JoinSet<Loaded>,
+}
+
+impl Follower {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let state = State::new(Arc::clone(&shared));
+        Self { shared, state, loads: JoinSet::new() }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut heard: Subscription,
+        mut questions: mpsc::Receiver<Question>,
+    ) {
+        let (tell, mut told) = mpsc::channel(QUEUE);
+        let mut pumps = JoinSet::new();
+        for bucket in pump::FOLLOWED {
+            pumps.spawn(pump::pump(Arc::clone(&self.shared.store), bucket, tell.clone()));
+        }
+        let (mut store_link, mut bus_link) = (self.shared.store.link(), self.shared.bus.link());
+        let stop = self.shared.stop.clone();
+        let mut links_changed = true;
+        loop {
+            if std::mem::take(&mut links_changed) {
+                let up = *store_link.borrow_and_update() == Link::Up
+                    && *bus_link.borrow_and_update() == Link::Up;
+                self.note_links(up).await;
+            }
+            let due = self.state.next_due();
+            // Every branch is cancel-safe: channels and subscriptions lose nothing, and the moment is computed anew.
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(told) = told.recv() => self.state.absorb(told),
+                Some(delivery) = heard.next() => self.hear(&delivery),
+                Some(question) = questions.recv() => question(&mut self.state),
+                Some(loaded) = self.loads.join_next() => self.loaded(loaded),
+                () = until(due, self.shared.clock.boottime()) => {}
+                Ok(()) = store_link.changed() => links_changed = true,
+                Ok(()) = bus_link.changed() => links_changed = true,
+            }
+            self.state.tick();
+            self.carry_out();
+        }
+        self.loads.shutdown().await;
+        pumps.shutdown().await;
+    }
+
+    async fn note_links(&mut self, up: bool) {
+        if self.state.set_linked(up) {
+            let ping = encode(&Ping { instance: self.shared.instance }).into();
+            if let Err(err) = self.shared.bus.publish(&Subject::Ping, ping).await {
+                tracing::warn!(
+                    error = &err as &dyn std::error::Error,
+                    "agents could not be pinged"
+                );
+            }
+        }
+    }
+
+    fn hear(&mut self, delivery: &Delivery) {
+        let Some(name) = delivery.subject.agent() else { return };
+        match decode::<FromAgent>(&delivery.payload) {
+            Ok(FromAgent::Hello(hello)) if hello.identity.name == *name => {
+                self.state.on_hello(hello)
+            }
+            Ok(FromAgent::Receipt(receipt)) if receipt.identity.name == *name => {
+                self.state.on_receipt(&receipt)
+            }
+            Ok(_) => {
+                tracing::warn!(agent = %name, "a message came under another name or on the wrong subject")
+            }
+            Err(err) => {
+                tracing::warn!(agent = %name, error = &err as &dyn std::error::Error, "a message cannot be read")
+            }
+        }
+    }
+
+    fn loaded(&mut self, loaded: Result<Loaded, tokio::task::JoinError>) {
+        match loaded {
+            Ok(Loaded::Hosts(record, Ok(hosts))) => self.state.add_job(&record, hosts, None),
+            Ok(Loaded::Hosts(record, Err(err))) => self.state.host_list_failed(&record, &err),
+            Ok(Loaded::Order(job, result)) => self.state.order_loaded(job, result),
+            Ok(Loaded::Removed) => {}
+            Err(err) => tracing::error!(
+                error = &err as &dyn std::error::Error,
+                "a task of the controller failed"
+            ),
+        }
+    }
+
+    fn carry_out(&mut self) {
+        for effect in self.state.take_effects() {
+            match effect {
+                Effect::Send(to, outbound) => self.shared.outbox.send(&to, outbound),
+                Effect::LoadHosts(record) => {
+                    let shared = Arc::clone(&self.shared);
+                    self.loads.spawn(async move {
+                        let hosts =
+                            records::load_hosts(&*shared.store, record.job, &record.hosts).await;
+                        Loaded::Hosts(record, hosts)
+                    });
+                }
+                Effect::LoadOrder(order) => {
+                    let shared = Arc::clone(&self.shared);
+                    self.loads.spawn(async move {
+                        let result = load_order(&shared, &order).await;
+                        Loaded::Order(order.job, result)
+                    });
+                }
+                Effect::Remove(job) => {
+                    let shared = Arc::clone(&self.shared);
+                    self.loads.spawn(async move {
+                        super::remove::remove(&shared, job, None).await;
+                        Loaded::Removed
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Which order to read, and what it has to fit.
+#[derive(Debug)]
+pub(super) struct WantedOrder {
+    pub(super) job: JobId,
+    pub(super) envelope: crate::id::Digest,
+    pub(super) hosts: Arc<[Host]>,
+}
+
+/// Reads a stored order back and checks that it verifies and is for these hosts: a resend forwards only that.
+async fn load_order(shared: &Shared, wanted: &WantedOrder) -> Result<Dispatchable, StoreError> {
+    let damaged = |why: &'static str| StoreError::Damaged(why.into());
+    let order = records::load_order(&*shared.store, wanted.job, wanted.envelope).await?;
+    let ring = shared
+        .ring
+        .borrow()
+        .clone()
+        .ok_or_else(|| StoreError::Unavailable("there is no key ring".into()))?;
+    let body =
+        ring.verify(&order, KeyUse::Job).map_err(|err| StoreError::Damaged(Box::new(err)))?;
+    let tree = tree_of(shared.fleet, &wanted.hosts);
+    if body.job != wanted.job || body.fleet != shared.fleet {
+        return Err(damaged("the signed order is for another job"));
+    }
+    if body.hosts != tree.set() {
+        return Err(damaged("the signed order is for other hosts"));
+    }
+    Ok(Dispatchable { order, tree })
+}
+
+/// The tree over the hosts of a job that are in its signed set.
+pub(super) fn tree_of(fleet: crate::id::FleetId, hosts: &[Host]) -> HostTree {
+    let addressed = hosts.iter().filter(|host| !host.unreachable).map(|host| &host.identity);
+    HostTree::new(fleet, addressed)
+}
+
+async fn until(due: Option<Duration>, now: Duration) {
+    match due {
+        // Wall-clock moments can step: look again at least this often.
+        Some(due) => tokio::time::sleep(due.saturating_sub(now).min(limits::SILENT_AFTER)).await,
+        None => std::future::pending().await,
+    }
+}

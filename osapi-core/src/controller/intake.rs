@@ -1,0 +1,326 @@
+//! Agents' words on `w` into the store: registrations, reports and output, each verified before it is written and answered once
+//! the store has it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::error::Error;
+use super::outbound::Outbound;
+use super::records::{self, AgentRecord, ReportBatch};
+use super::state::Admission;
+use crate::auth::envelope::Signed;
+use crate::backend::{Bucket, Delivery, Key, StoreError, Subscription};
+use crate::id::{AgentName, Digest, Identity, JobId};
+use crate::job::record::VERSION;
+use crate::job::{Report, limits};
+use crate::message::word::{OutputChunk, OutputSettled};
+use crate::message::{Answer, AnswerKind, FromAgent, Registration, decode};
+
+/// Most messages that are taken together.
+const BATCH: usize = 256;
+
+/// Takes words from `work` until the token is cancelled or the bus ends.
+pub(super) struct Intake {
+    shared: Arc<Shared>,
+    /// Numbers this controller's report records.
+    written: AtomicU64,
+}
+
+/// A report that verifies and is not in the store yet.
+struct Verified {
+    identity: Identity,
+    signed: Signed<Report>,
+}
+
+impl Intake {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, written: AtomicU64::new(0) }
+    }
+
+    pub(super) async fn run(self, mut work: Subscription, stop: CancellationToken) {
+        loop {
+            let first = tokio::select! {
+                // Cancel-safe: `Subscription::next` loses nothing.
+                delivery = work.next() => delivery,
+                () = stop.cancelled() => return,
+            };
+            let Some(first) = first else { return };
+            let mut batch = vec![first];
+            while batch.len() < BATCH
+                && let Some(delivery) = work.try_next()
+            {
+                batch.push(delivery);
+            }
+            self.take(batch).await;
+        }
+    }
+
+    async fn take(&self, batch: Vec<Delivery>) {
+        let mut reports: BTreeMap<JobId, Vec<Verified>> = BTreeMap::new();
+        let mut others = Vec::new();
+        for delivery in batch {
+            let Some(name) = delivery.subject.agent().cloned() else { continue };
+            match decode::<FromAgent>(&delivery.payload) {
+                Ok(FromAgent::Report(signed)) => {
+                    if let Some((job, report)) = self.check_report(&name, signed).await {
+                        reports.entry(job).or_default().push(report);
+                    }
+                }
+                Ok(FromAgent::Register(signed)) => others.push(Other::Register(name, signed)),
+                Ok(FromAgent::Output(chunk)) => others.push(Other::Output(name, chunk)),
+                Ok(FromAgent::Hello(_) | FromAgent::Receipt(_)) => {
+                    tracing::debug!(agent = %name, "a hello or receipt came on the wrong subject");
+                }
+                Err(err) => {
+                    tracing::warn!(agent = %name, error = &err as &dyn std::error::Error, "a message cannot be read");
+                }
+            }
+        }
+        let reports =
+            join_all(reports.into_iter().map(|(job, reports)| self.store_reports(job, reports)));
+        let others = join_all(others.into_iter().map(|other| self.take_other(other)));
+        tokio::join!(reports, others);
+    }
+
+    async fn take_other(&self, other: Other) {
+        let (name, result) = match other {
+            Other::Register(name, signed) => {
+                let result = self.register(&name, &signed).await;
+                (name, result)
+            }
+            Other::Output(name, chunk) => {
+                let result = self.store_output(&name, chunk).await;
+                (name, result)
+            }
+        };
+        if let Err(err) = result {
+            tracing::warn!(agent = %name, error = &err as &dyn std::error::Error, "an agent's word could not be stored");
+        }
+    }
+
+    /// A report that is to be stored. One that cannot be, or is already, is answered here.
+    async fn check_report(
+        &self,
+        name: &AgentName,
+        signed: Signed<Report>,
+    ) -> Option<(JobId, Verified)> {
+        // The job that the report names is a hint until its signature is verified with the key of the host that the job names.
+        let (job, identity) = peek(&signed)?;
+        if identity.name != *name {
+            tracing::warn!(agent = %name, "a report came under another agent's name");
+            return None;
+        }
+        let digest = signed.digest();
+        let asked = identity.clone();
+        let admission = self.shared.ask(move |state| state.admission(job, &asked)).await.ok()?;
+        let answer = match admission {
+            Admission::Open | Admission::Present(_)
+                if !self.is_authentic(&signed, &identity, job) =>
+            {
+                tracing::error!(agent = %name, %job, "a report does not verify: dropped");
+                return None;
+            }
+            Admission::Open => return Some((job, Verified { identity, signed })),
+            Admission::Present(stored) if stored == digest => AnswerKind::Stored(digest),
+            Admission::Present(_) => {
+                tracing::error!(agent = %name, %job, "a report differs from the one that is stored: refused");
+                AnswerKind::Conflict(digest)
+            }
+            Admission::NotAddressed => {
+                tracing::error!(agent = %name, %job, "a report of a host that the job is not for: refused");
+                AnswerKind::Conflict(digest)
+            }
+            Admission::NoJob => self.is_gone(job).await.then_some(AnswerKind::Gone(digest))?,
+        };
+        self.answer(&identity, job, answer);
+        None
+    }
+
+    /// Whether the host to which the job is addressed signed it. The identity was found in the job's signed set, so its key is the host's.
+    fn is_authentic(&self, signed: &Signed<Report>, identity: &Identity, job: JobId) -> bool {
+        signed.verify(&identity.key).is_ok_and(|report| {
+            report.v == VERSION
+                && report.fleet == self.shared.fleet
+                && report.job == job
+                && report.identity == *identity
+        })
+    }
+
+    /// Whether the job certainly is no more: the leader knows none, and its id is older than the retention.
+    async fn is_gone(&self, job: JobId) -> bool {
+        let age = self.shared.clock.wall().since(job.created_at());
+        let old = age > self.shared.config.retention + limits::QUEUE_FOR_MAX;
+        let key = Key::of(&[&job]);
+        let removed =
+            matches!(self.shared.store.get_latest(Bucket::Removed, &key).await, Ok(Some(_)));
+        (old || removed)
+            && matches!(self.shared.store.get_latest(Bucket::Jobs, &key).await, Ok(None))
+    }
+
+    /// Writes reports of one job in as few records as fit, and answers each once it is written.
+    async fn store_reports(&self, job: JobId, reports: Vec<Verified>) {
+        let mut rest = reports.as_slice();
+        while !rest.is_empty() {
+            let mut size = 0;
+            let fits = rest.iter().take_while(|report| {
+                size += report.signed.as_str().len() + 4;
+                size < Bucket::Reports.max_record() - 1024
+            });
+            let (now, later) = rest.split_at(fits.count().max(1));
+            rest = later;
+            self.store_batch(job, now).await;
+        }
+    }
+
+    async fn store_batch(&self, job: JobId, reports: &[Verified]) {
+        let signed: Vec<_> = reports.iter().map(|report| report.signed.clone()).collect();
+        let received_at = self.shared.clock.wall();
+        let record = records::encode(&ReportBatch { v: VERSION, reports: signed, received_at });
+        let digests: Vec<_> = reports.iter().map(|report| report.signed.digest()).collect();
+        if self.shared.ask(move |state| state.expect_reports(digests)).await.is_err() {
+            return;
+        }
+        let n = self.written.fetch_add(1, Ordering::Relaxed);
+        let key = records::reports_key(job, self.shared.instance, n);
+        // No one else writes this key, so a record that is there is this one.
+        match self.shared.store.create(Bucket::Reports, &key, record).await {
+            Ok(_) | Err(StoreError::Exists) => {
+                for report in reports {
+                    self.answer(&report.identity, job, AnswerKind::Stored(report.signed.digest()));
+                }
+            }
+            // The agents send again, and the next record under another key may repeat what this one has: harmless.
+            Err(err) => {
+                tracing::warn!(%job, error = &err as &dyn std::error::Error, "reports could not be stored");
+            }
+        }
+    }
+
+    fn answer(&self, to: &Identity, job: JobId, kind: AnswerKind) {
+        let answer =
+            Answer { v: VERSION, fleet: self.shared.fleet, identity: to.clone(), job, kind };
+        match Signed::sign(&answer, &self.shared.job_key) {
+            Ok(signed) => self.shared.outbox.send(&to.name, Outbound::Answer(signed)),
+            Err(err) => tracing::error!(
+                error = &err as &dyn std::error::Error,
+                "an answer could not be signed"
+            ),
+        }
+    }
+
+    async fn store_output(&self, name: &AgentName, chunk: OutputChunk) -> Result<(), Error> {
+        let OutputChunk { identity, job, stream, offset, sha256, ref data } = chunk;
+        let bytes = STANDARD.decode(data).ok().filter(|bytes| bytes.len() <= limits::CHUNK_MAX);
+        let (Some(bytes), true) = (bytes, identity.name == *name) else {
+            tracing::warn!(agent = %name, "a chunk of output cannot be read");
+            return Ok(());
+        };
+        let asked = identity.clone();
+        let admission = self.shared.ask(move |state| state.admission(job, &asked)).await?;
+        let expected = matches!(admission, Admission::Open | Admission::Present(_));
+        // Chunks lie at fixed places, so that a range is read without reading what is before it.
+        let in_place = offset % limits::CHUNK_MAX as u64 == 0;
+        let key = records::output_key(job, name, stream, offset);
+        let stored = expected && in_place && self.write_output(&key, &sha256, bytes).await?;
+        let settled = OutputSettled { identity, job, stream, offset, sha256, stored };
+        self.shared.outbox.send(name, Outbound::OutputSettled(settled));
+        Ok(())
+    }
+
+    /// Writes a chunk behind the hash of the stream that it is part of. A full bucket costs the output, never the report.
+    async fn write_output(
+        &self,
+        key: &Key,
+        stream: &Digest,
+        bytes: Vec<u8>,
+    ) -> Result<bool, Error> {
+        let mut record = stream.as_bytes().to_vec();
+        record.extend(bytes);
+        match self.shared.store.create(Bucket::Output, key, record.into()).await {
+            Ok(_) | Err(StoreError::Exists) => Ok(true),
+            Err(StoreError::Full(_) | StoreError::TooLarge { .. }) => Ok(false),
+            Err(err) => Err(err.into()),
+        }
+    }
+
+    /// Lets an agent in, or keeps it out: a known name keeps its key.
+    async fn register(&self, name: &AgentName, signed: &Signed<Registration>) -> Result<(), Error> {
+        let Some(registration) =
+            open_registration(signed, self.shared.fleet).filter(|r| r.identity.name == *name)
+        else {
+            tracing::warn!(agent = %name, "a registration does not verify: refused");
+            return Ok(());
+        };
+        let key = Key::of(&[name]);
+        let record = AgentRecord {
+            v: VERSION,
+            registration: signed.clone(),
+            registered_at: self.shared.clock.wall(),
+        };
+        let written = match self.shared.store.get_latest(Bucket::Agents, &key).await? {
+            None => self
+                .shared
+                .store
+                .create(Bucket::Agents, &key, records::encode(&record))
+                .await
+                .map(|_| ()),
+            Some(entry) => {
+                let known: AgentRecord = records::decode(&entry)?;
+                match open_registration(&known.registration, self.shared.fleet) {
+                    Some(known) if known.identity.key != registration.identity.key => {
+                        tracing::error!(agent = %name, "another key asks for a name that is taken: refused");
+                        return Ok(());
+                    }
+                    Some(known) if same(&known, &registration) => Ok(()),
+                    _ => {
+                        let bytes = records::encode(&record);
+                        self.shared
+                            .store
+                            .update(Bucket::Agents, &key, bytes, entry.revision)
+                            .await
+                            .map(|_| ())
+                    }
+                }
+            }
+        };
+        match written {
+            // Another controller was faster; the agent asks again until it is welcomed.
+            Ok(()) | Err(StoreError::Exists | StoreError::Conflict) => {}
+            Err(err) => return Err(err.into()),
+        }
+        let at = record.registered_at;
+        self.shared.ask(move |state| state.registered(registration, at)).await
+    }
+}
+
+enum Other {
+    Register(AgentName, Signed<Registration>),
+    Output(AgentName, OutputChunk),
+}
+
+/// A registration that its own key signed, for this fleet.
+pub(super) fn open_registration(
+    signed: &Signed<Registration>,
+    fleet: crate::id::FleetId,
+) -> Option<Registration> {
+    let claimed: Registration = signed.peek()?;
+    let verified = signed.verify(&claimed.identity.key).ok()?;
+    (verified.fleet == fleet).then_some(verified)
+}
+
+fn same(known: &Registration, new: &Registration) -> bool {
+    known.identity == new.identity && known.hostname == new.hostname && known.version == new.version
+}
+
+/// Which execution a report says it is of, before it is verified.
+fn peek(signed: &Signed<Report>) -> Option<(JobId, Identity)> {
+    let report = signed.peek()?;
+    Some((report.job, report.identity))
+}

@@ -1,0 +1,77 @@
+//! Sends what was decided to agents: a queue with a bound, and one task that encodes and publishes.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::auth::envelope::Signed;
+use crate::auth::merkle::HostTree;
+use crate::backend::Bus;
+use crate::id::AgentName;
+use crate::message::word::OutputSettled;
+use crate::message::{Answer, CancelOrder, Order, Subject, ToAgent, Welcome, encode};
+
+/// Messages that wait to be published. What does not fit is lost, and sent again by whoever waits for an answer.
+const QUEUE: usize = 8192;
+
+/// A signed order, ready to be sent to any of its hosts.
+#[derive(Debug)]
+pub(super) struct Dispatchable {
+    pub(super) order: Signed<Order>,
+    /// The signed set.
+    pub(super) tree: HostTree,
+}
+
+/// A message, built where it is sent, so that a job for many hosts keeps one copy of its order.
+#[derive(Debug)]
+pub(super) enum Outbound {
+    /// The order, to the host at this place of the signed set.
+    Order(Arc<Dispatchable>, usize),
+    Cancel(Arc<Signed<CancelOrder>>),
+    Answer(Signed<Answer>),
+    OutputSettled(OutputSettled),
+    Welcome(Box<Welcome>),
+}
+
+impl Outbound {
+    fn message(self) -> Option<ToAgent> {
+        Some(match self {
+            Self::Order(dispatchable, place) => {
+                let membership = dispatchable.tree.membership(place)?;
+                ToAgent::Dispatch { order: dispatchable.order.clone(), membership }
+            }
+            Self::Cancel(cancel) => ToAgent::Cancel(Signed::clone(&cancel)),
+            Self::Answer(answer) => ToAgent::Answer(answer),
+            Self::OutputSettled(settled) => ToAgent::OutputSettled(settled),
+            Self::Welcome(welcome) => ToAgent::Welcome(*welcome),
+        })
+    }
+}
+
+/// Where messages to agents are handed in.
+#[derive(Debug, Clone)]
+pub(super) struct Outbox(mpsc::Sender<(AgentName, Outbound)>);
+
+impl Outbox {
+    /// An outbox, and the task that empties it until every clone is gone.
+    pub(super) fn new(bus: Arc<dyn Bus>) -> (Self, impl Future<Output = ()> + Send) {
+        let (hand_in, mut queue) = mpsc::channel::<(AgentName, Outbound)>(QUEUE);
+        let send_all = async move {
+            while let Some((name, outbound)) = queue.recv().await {
+                let Some(message) = outbound.message() else { continue };
+                let bytes = encode(&message).into();
+                if let Err(err) = bus.publish(&Subject::To(name.clone()), bytes).await {
+                    tracing::warn!(agent = %name, error = &err as &dyn std::error::Error, "a message could not be published");
+                }
+            }
+        };
+        (Self(hand_in), send_all)
+    }
+
+    /// Hands a message in.
+    pub(super) fn send(&self, to: &AgentName, outbound: Outbound) {
+        if self.0.try_send((to.clone(), outbound)).is_err() {
+            tracing::warn!(agent = %to, "the queue of messages to agents is full: one was dropped");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Removing jobs, from the outside in: by DELETE, and once their retention is past.
+
+use std::time::Duration;
+
+use super::error::Error;
+use super::records::{self, RemovedRecord, Reservation};
+use super::{Controller, Shared};
+use crate::auth::authorize::Permit;
+use crate::auth::permission::Permission;
+use crate::backend::{Bucket, Change, Key, Prefix, Store, StoreError};
+use crate::id::JobId;
+use crate::job::limits::QUEUE_FOR_MAX;
+use crate::job::record::VERSION;
+
+/// What is kept of a job, in the order in which it goes: the record last, so that an interrupted removal is found again.
+const LAYERS: [Bucket; 7] = [
+    Bucket::Output,
+    Bucket::Reports,
+    Bucket::Claims,
+    Bucket::Cancels,
+    Bucket::Envelopes,
+    Bucket::Hosts,
+    Bucket::Jobs,
+];
+
+/// Time between two looks for idempotency keys and tombstones that have outlived their jobs.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+
+/// How long an idempotency key and a tombstone outlive the longest life of a job.
+const OUTLIVES: Duration = Duration::from_secs(25 * 3600);
+
+impl Controller {
+    /// Removes a settled job and everything that is kept of it.
+    ///
+    /// # Errors
+    /// Without `job:write`; when there is no such job; when it is not settled; when the store fails.
+    pub async fn delete(&self, permit: &Permit, job: JobId) -> Result<(), Error> {
+        permit.require(&Permission::JOB_WRITE)?;
+        self.find(job).await?;
+        let settled = self
+            .shared
+            .ask(move |state| state.index.get(job).map(|tracked| tracked.view.is_settled()))
+            .await?;
+        match settled {
+            None => Err(Error::JobNotFound(job)),
+            Some(false) => Err(Error::JobUnfinished(job)),
+            Some(true) => {
+                Ok(remove_all(&self.shared, job, Some(permit.subject().to_owned())).await?)
+            }
+        }
+    }
+}
+
+/// Removes a job; what fails is tried again later.
+pub(super) async fn remove(shared: &Shared, job: JobId, by: Option<String>) {
+    if let Err(err) = remove_all(shared, job, by).await {
+        tracing::warn!(%job, error = &err as &dyn std::error::Error, "a job could not be removed: it is tried again");
+    }
+}
+
+async fn remove_all(shared: &Shared, job: JobId, by: Option<String>) -> Result<(), StoreError> {
+    let record = RemovedRecord { v: VERSION, at: shared.clock.wall(), by };
+    match shared.store.create(Bucket::Removed, &Key::of(&[&job]), records::encode(&record)).await {
+        Ok(_) | Err(StoreError::Exists) => {}
+        Err(err) => return Err(err),
+    }
+    let prefix = Prefix::of(&[&job]);
+    for bucket in LAYERS {
+        shared.store.purge(bucket, &prefix).await?;
+    }
+    // Gone from view at once, however late the store tells of it.
+    shared
+        .ask(move |state| state.forget(job))
+        .await
+        .map_err(|_| StoreError::Unavailable("the controller is shutting down".into()))
+}
+
+/// Removes idempotency keys and tombstones that have outlived their jobs, every hour, until it is dropped.
+pub(super) async fn sweep(shared: &Shared) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        for bucket in [Bucket::Reservations, Bucket::Removed] {
+            if let Err(err) = sweep_bucket(shared, bucket).await {
+                tracing::warn!(%bucket, error = &err as &dyn std::error::Error, "old records could not be swept");
+            }
+        }
+    }
+}
+
+async fn sweep_bucket(shared: &Shared, bucket: Bucket) -> Result<(), StoreError> {
+    let kept = shared.config.retention + QUEUE_FOR_MAX + OUTLIVES;
+    let mut old = Vec::new();
+    let mut scan = shared.store.watch(bucket, &Prefix::ALL, None).await?;
+    while let Some(change) = scan.next().await {
+        match change? {
+            Change::Put(entry) => {
+                let job = match bucket {
+                    Bucket::Reservations => {
+                        records::decode::<Reservation>(&entry).ok().map(|record| record.job)
+                    }
+                    _ => records::job_of(&entry.key),
+                };
+                if job.is_some_and(|job| shared.clock.wall().since(job.created_at()) > kept) {
+                    old.push(entry.key);
+                }
+            }
+            Change::Deleted(..) => {}
+            Change::CaughtUp(_) => break,
+        }
+    }
+    for key in old {
+        purge_one(&*shared.store, bucket, &key).await?;
+    }
+    Ok(())
+}
+
+async fn purge_one(store: &dyn Store, bucket: Bucket, key: &Key) -> Result<(), StoreError> {
+    store.purge(bucket, &Prefix::of(&[key])).await.map(|_| ())
+}

@@ -1,0 +1,276 @@
+//! Making a job: reserve its idempotency key, resolve its target, sign the order, write the record. Creating the record is the commit.
+
+use std::sync::Arc;
+
+use super::error::Error;
+use super::follow::tree_of;
+use super::outbound::Dispatchable;
+use super::records::{self, Reservation};
+use super::resolve::resolve;
+use super::{Controller, Shared};
+use crate::auth::authorize::Permit;
+use crate::auth::envelope::{SignError, Signed};
+use crate::backend::{Bucket, Key, Prefix, StoreError};
+use crate::clock::Timestamp;
+use crate::id::{Digest, JobId, Nonce};
+use crate::job::limits::START_DEADLINE;
+use crate::job::record::VERSION;
+use crate::job::{ClaimRule, Host, JobRecord, Operation, Target};
+use crate::message::Order;
+
+/// What a client asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submission {
+    /// What is done.
+    pub operation: Operation,
+    /// On which hosts.
+    pub target: Target,
+    /// When the request first arrived.
+    pub arrived_at: Timestamp,
+    /// Makes the request safe to repeat.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// An idempotency key and the request that it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The client's key. Keys of different subjects are different keys.
+    pub key: String,
+    /// SHA-256 of everything in the request that matters.
+    pub body: Digest,
+}
+
+/// The job that a request becomes, fixed at its first arrival.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    job: JobId,
+    created_at: Timestamp,
+    not_after: Timestamp,
+}
+
+/// Everything of a job but its record, ready to be written.
+struct Draft {
+    record: JobRecord,
+    hosts: Vec<Host>,
+    parts: Vec<(Digest, bytes::Bytes)>,
+    order: Option<Dispatchable>,
+}
+
+impl Controller {
+    /// Makes a job and sends it. The same idempotency key with the same request gives the same job, whenever it comes.
+    ///
+    /// # Errors
+    /// Without the operation's permission; when a bound is broken; when the target names no host, or `_any` finds none that is live;
+    /// when the key stands for another request, or one that is over; when as many jobs are kept as may be; when the store fails.
+    pub async fn submit(&self, permit: &Permit, submission: Submission) -> Result<JobId, Error> {
+        permit.require(&submission.operation.permission())?;
+        self.check_ready()?;
+        submission.operation.validate()?;
+        let shared = &*self.shared;
+        let created_at = submission.arrived_at;
+        let plan = Plan {
+            job: JobId::new(created_at),
+            created_at,
+            not_after: created_at + START_DEADLINE,
+        };
+        let plan = match &submission.idempotency {
+            None => plan,
+            Some(idempotency) => match reserve(shared, permit, idempotency, plan).await? {
+                Reserved::Fresh(plan) => plan,
+                Reserved::Made(job) => return Ok(job),
+            },
+        };
+        self.make(permit, &submission, plan).await
+    }
+
+    async fn make(
+        &self,
+        permit: &Permit,
+        submission: &Submission,
+        plan: Plan,
+    ) -> Result<JobId, Error> {
+        let shared = &*self.shared;
+        let target = submission.target.clone();
+        let max = shared.config.max_jobs;
+        view_of_agents(shared).await?;
+        let hosts = shared
+            .ask(move |state| match state.index.len() {
+                kept if kept >= max => Err(Error::TooManyJobs(kept)),
+                _ => resolve(&target, &state.roster, state.boottime()),
+            })
+            .await??;
+        let draft = draft(shared, permit, submission, plan, hosts)?;
+        write_parts(shared, &draft).await?;
+        commit(shared, draft).await?;
+        Ok(plan.job)
+    }
+}
+
+/// Waits until every registration that had been stored before this request is known.
+async fn view_of_agents(shared: &Shared) -> Result<(), Error> {
+    let head = shared.store.head(Bucket::Agents).await?;
+    if shared.ask(move |state| state.has_read(Bucket::Agents, head)).await? {
+        return Ok(());
+    }
+    let read = shared.ask(move |state| state.read_up_to(Bucket::Agents, head)).await?;
+    // Records that were overwritten may be skipped, and then nothing comes that is new enough: the full scans find out.
+    match tokio::time::timeout(std::time::Duration::from_secs(2), read).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Error::ShuttingDown),
+        Err(_) => Err(Error::Store(StoreError::Unavailable(
+            "the agents cannot be read up to date".into(),
+        ))),
+    }
+}
+
+enum Reserved {
+    /// The request is to become this job.
+    Fresh(Plan),
+    /// It has become this job.
+    Made(JobId),
+}
+
+/// Binds the key to this request, or finds what it is bound to.
+async fn reserve(
+    shared: &Shared,
+    permit: &Permit,
+    idempotency: &Idempotency,
+    plan: Plan,
+) -> Result<Reserved, Error> {
+    let key = records::reservation_key(permit.subject(), &idempotency.key);
+    let reservation = Reservation {
+        v: VERSION,
+        job: plan.job,
+        nonce: Nonce::random(),
+        body: idempotency.body,
+        created_at: plan.created_at,
+        not_after: plan.not_after,
+    };
+    match shared.store.create(Bucket::Reservations, &key, records::encode(&reservation)).await {
+        Ok(_) => return Ok(Reserved::Fresh(plan)),
+        Err(StoreError::Exists | StoreError::Unknown(_)) => {}
+        Err(err) => return Err(err.into()),
+    }
+    let unsettled = || StoreError::Unavailable("the idempotency key could not be reserved".into());
+    let entry = shared.store.get_latest(Bucket::Reservations, &key).await?.ok_or_else(unsettled)?;
+    let stored: Reservation = records::decode(&entry)?;
+    if stored.nonce == reservation.nonce {
+        return Ok(Reserved::Fresh(plan));
+    }
+    if stored.body != idempotency.body {
+        return Err(Error::IdempotencyConflict);
+    }
+    adopt(shared, &stored).await
+}
+
+/// Goes on with a request that arrived before: its job, or its id and times for a job that was never recorded.
+async fn adopt(shared: &Shared, stored: &Reservation) -> Result<Reserved, Error> {
+    let Reservation { job, created_at, not_after, .. } = *stored;
+    let key = Key::of(&[&job]);
+    if shared.store.get_latest(Bucket::Jobs, &key).await?.is_some() {
+        return Ok(Reserved::Made(job));
+    }
+    // The record of a removed job goes after its tombstone came: without a record, a job that ever was has one.
+    let was_removed = shared.store.get_latest(Bucket::Removed, &key).await?.is_some();
+    if was_removed || shared.clock.wall() >= not_after {
+        return Err(Error::IdempotencyExpired);
+    }
+    Ok(Reserved::Fresh(Plan { job, created_at, not_after }))
+}
+
+fn draft(
+    shared: &Shared,
+    permit: &Permit,
+    submission: &Submission,
+    plan: Plan,
+    hosts: Vec<Host>,
+) -> Result<Draft, Error> {
+    let Plan { job, created_at, not_after } = plan;
+    let submitter = permit.submitter();
+    let tree = tree_of(shared.fleet, &hosts);
+    let order = Order {
+        v: VERSION,
+        fleet: shared.fleet,
+        job,
+        wave: 0,
+        iat: shared.clock.wall(),
+        not_after,
+        claim: ClaimRule::None,
+        hosts: tree.set(),
+        submitter: submitter.clone(),
+        operation: submission.operation.clone(),
+        retry_of: None,
+    };
+    let order = match tree.set().count {
+        0 => None,
+        _ => {
+            let order = Signed::sign(&order, &shared.job_key)
+                .map_err(|SignError::TooLarge { size, .. }| Error::OrderTooLarge(size))?;
+            Some(Dispatchable { order, tree })
+        }
+    };
+    let parts = records::host_parts(&hosts);
+    let record = JobRecord {
+        v: VERSION,
+        job,
+        nonce: Nonce::random(),
+        created_at,
+        not_after,
+        submitter,
+        operation: submission.operation.clone(),
+        target: submission.target.to_string(),
+        claim: ClaimRule::None,
+        envelope: order.as_ref().map(|dispatchable| dispatchable.order.digest()),
+        hosts: parts.iter().map(|(digest, _)| *digest).collect(),
+        request_id: permit.request_id(),
+        retry_of: None,
+    };
+    Ok(Draft { record, hosts, parts, order })
+}
+
+/// Writes the order and the host list. Their keys are their hashes, so that one which is there is the same.
+async fn write_parts(shared: &Shared, draft: &Draft) -> Result<(), Error> {
+    let job = draft.record.job;
+    let envelope = draft.order.as_ref().map(|dispatchable| {
+        let bytes = dispatchable.order.as_str().as_bytes().to_vec().into();
+        (Bucket::Envelopes, records::envelope_key(job, dispatchable.order.digest()), bytes)
+    });
+    let parts = draft
+        .parts
+        .iter()
+        .map(|(digest, bytes)| (Bucket::Hosts, records::hosts_key(job, *digest), bytes.clone()));
+    let writes = envelope.into_iter().chain(parts).map(async |(bucket, key, bytes)| {
+        match shared.store.create(bucket, &key, bytes).await {
+            Ok(_) | Err(StoreError::Exists) => Ok(()),
+            Err(err) => Err(err),
+        }
+    });
+    futures_util::future::try_join_all(writes).await?;
+    Ok(())
+}
+
+/// Writes the record, and sends the job. Whoever is second adopts what the first has written, and drops its own order.
+async fn commit(shared: &Shared, draft: Draft) -> Result<(), Error> {
+    let Draft { record, hosts, order, .. } = draft;
+    let (job, nonce, envelope) = (record.job, record.nonce, record.envelope);
+    let key = Key::of(&[&job]);
+    match shared.store.create(Bucket::Jobs, &key, records::encode(&record)).await {
+        Ok(_) => {}
+        Err(source @ (StoreError::Exists | StoreError::Unknown(_))) => {
+            match shared.store.get_latest(Bucket::Jobs, &key).await {
+                Ok(Some(entry)) if records::decode::<JobRecord>(&entry)?.nonce == nonce => {}
+                Ok(Some(_)) => return drop_order(shared, job, envelope).await,
+                Ok(None) | Err(_) => return Err(Error::OutcomeUnknown { job, source }),
+            }
+        }
+        Err(err) => return Err(err.into()),
+    }
+    shared.ask(move |state| state.add_job(&record, hosts, order.map(Arc::new))).await
+}
+
+async fn drop_order(shared: &Shared, job: JobId, envelope: Option<Digest>) -> Result<(), Error> {
+    if let Some(envelope) = envelope {
+        shared.store.purge(Bucket::Envelopes, &Prefix::of(&[&job, &envelope])).await?;
+    }
+    Ok(())
+}
