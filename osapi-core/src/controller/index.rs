@@ -27,10 +27,13 @@ pub(super) struct Tracked {
 
 /// The moments at which something is to be done for a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Due {
-    send: Option<Duration>,
-    settle: Option<Timestamp>,
-    remove: Option<Timestamp>,
+pub(super) struct Due {
+    /// To send something, by the boottime clock.
+    pub(super) send: Option<Duration>,
+    /// To settle what nothing was heard of.
+    pub(super) settle: Option<Timestamp>,
+    /// To remove what is past its retention.
+    pub(super) remove: Option<Timestamp>,
 }
 
 /// All jobs.
@@ -152,11 +155,13 @@ impl Index {
         self.open.get(host).into_iter().flatten().copied().collect()
     }
 
-    /// The next moment to send something, by the boottime clock, and the next moment that time alone changes something.
-    pub(super) fn next_due(&self) -> (Option<Duration>, Option<Timestamp>) {
-        let settle = self.settles.first().map(|(at, _)| *at);
-        let remove = self.removals.first().map(|(at, _)| *at);
-        (self.sends.first().map(|(at, _)| *at), settle.into_iter().chain(remove).min())
+    /// The next moment of each kind.
+    pub(super) fn next_due(&self) -> Due {
+        Due {
+            send: self.sends.first().map(|(at, _)| *at),
+            settle: self.settles.first().map(|(at, _)| *at),
+            remove: self.removals.first().map(|(at, _)| *at),
+        }
     }
 
     pub(super) fn due_to_send(&self, now: Duration) -> Vec<JobId> {

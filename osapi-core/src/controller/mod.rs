@@ -19,6 +19,8 @@ mod results;
 mod roster;
 mod state;
 mod submit;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -21,6 +21,7 @@ use crate::backend::{Bucket, Cursor, Entry, Key, StoreError};
 use crate::clock::Timestamp;
 use crate::id::{AgentName, Digest, Identity, JobId};
 use crate::job::facts::{Place, StoredReport};
+use crate::job::limits::CONNECTED_MIN;
 use crate::job::record::{ClaimRecord, JobRecord};
 use crate::job::view::{self, JobView};
 use crate::job::word::{Listed, ReceiptKind};
@@ -128,12 +129,16 @@ impl State {
         up
     }
 
-    /// How long until something is due, as a moment of the boottime clock.
+    /// When something is due, as a moment of the boottime clock.
     pub(super) fn next_due(&self) -> Option<Duration> {
-        let (send, by_wall) = self.index.next_due();
+        let due = self.index.next_due();
         let now = self.now();
+        // Silence means nothing before this controller has been connected for a while, nor while it is not.
+        let meaningful = self.connected_since.map(|since| since.wall + CONNECTED_MIN);
+        let settle = due.settle.zip(meaningful).map(|(settle, meaningful)| settle.max(meaningful));
+        let by_wall = settle.into_iter().chain(due.remove).min();
         let by_wall = by_wall.map(|at| now.boottime + at.since(now.wall));
-        send.into_iter().chain(by_wall).min()
+        due.send.into_iter().chain(by_wall).min()
     }
 
     /// Does whatever is due.
