@@ -49,14 +49,9 @@ pub enum KeyError {
         /// What it should hold.
         source: InvalidSecretKey,
     },
-    /// A file holds no public key.
-    #[error("'{}' is not a public key file", path.display())]
-    NoPublicKey {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: InvalidId,
-    },
+    /// A file holds no public key. What it holds is not repeated: it may be a secret one.
+    #[error("'{}' is not a public key file: it must hold a PASERK k4.public key", .0.display())]
+    NoPublicKey(PathBuf),
     /// The two halves of the root key are not of one key.
     #[error("'{}' is not the public half of the root key beside it", .0.display())]
     OtherHalf(PathBuf),
@@ -282,7 +277,7 @@ fn read_public(path: &Path) -> Result<PublicKey, KeyError> {
     let bytes = read(path)?;
     let text = String::from_utf8_lossy(&bytes);
     let key = text.trim_ascii_end().parse();
-    key.map_err(|source| KeyError::NoPublicKey { path: path.to_owned(), source })
+    key.map_err(|_: InvalidId| KeyError::NoPublicKey(path.to_owned()))
 }
 
 fn read_identity(dir: &Path) -> Result<AgentIdentity, KeyError> {

@@ -82,9 +82,16 @@ fn a_missing_or_damaged_key_is_never_replaced() {
         let path = place.layout.keys().join(name);
         fs::write(&path, "k4.secret.x\n").unwrap();
         let error = Keys::open_or_create(&place.layout).unwrap_err();
-        let kind = if name == "root.pub" { "a public key file" } else { "a key file" };
-        assert_eq!(error.to_string(), format!("'{}' is not {kind}", path.display()));
-        assert!(error.source().unwrap().to_string().contains("must be a PASERK k4."));
+        let said = match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        let expected = if name == "root.pub" {
+            "is not a public key file: it must hold a PASERK k4.public key"
+        } else {
+            "is not a key file: must be a PASERK k4.secret key"
+        };
+        assert_eq!(said, format!("'{}' {expected}", path.display()));
 
         fs::remove_file(&path).unwrap();
         let error = Keys::open_or_create(&place.layout).unwrap_err();
