@@ -1,7 +1,8 @@
 //! Where a job stands as far as a controller knows: the verdict, and around it what agents' words and time say.
 //!
-//! [`view`] is the definition: everything at once. [`JobView`] is what a controller keeps per job: it takes in one thing at a time, in any
-//! order, as often as it is told, and shows the same. Of outputs it keeps sizes and hashes, and where the report stands in the store.
+//! [`view`] is the definition: everything at once. [`JobView`] is what a controller keeps per job: it takes in one thing at a time, records
+//! in any order and words as they are heard, as often as it is told, and shows the same. Of outputs it keeps sizes and hashes, and where
+//! the report stands in the store.
 //!
 //! ```text
 //! JobView::new(&JobRecord, Vec<Host>)          once the record and all parts of the host list are there; each name once
@@ -9,8 +10,8 @@
 //!   .on_claim(&ClaimRecord) -> bool            (the caller has verified the signature, and that the report is of this fleet)
 //!   .on_cancel(at) -> bool
 //!   .on_receipt(&Identity, InstanceId, ReceiptKind, now) -> bool
-//!   .on_hello(&Identity, InstanceId, Listed, now) -> bool       for each job that is not final on that host
-//!   .settle(now, connected_since) -> bool      time alone; `true` everywhere: what is shown has changed
+//!   .on_hello(&Identity, InstanceId, Listed, now) -> bool       for each job that is not final on that host, listed or not
+//!   .settle(now, connected_since) -> bool      time alone (`true` here and above: what is shown has changed)
 //!   .next_due() -> Option<Timestamp>           when `settle` is worth calling; never later than that, perhaps earlier
 //!   .status() -> JobStatus · .tally() -> &Tally · .is_settled() · .settled_at() -> Option<Timestamp> · .is_final()
 //!   .rows() -> impl Iterator<Item = Row<'_>> · .row(&AgentName) -> Option<Row<'_>> · .timeline() -> Vec<Moment<'_>>
@@ -19,7 +20,7 @@
 //! Row { identity, state, cancel_requested, accepted_at, started_at, ended_at, not_taken, report: Option<&ReportFacts> } · .is_final()
 //! ```
 //!
-//! Hosts are in the order of their names. A job that is claimed as a whole has one row: the claimant, before that the first candidate.
+//! A record that is told before its job has a view is the caller's to keep, or to read again. Hosts are in the order of their names. A job that is claimed as a whole has one row: the claimant, before that the first candidate.
 
 mod execution;
 mod kept;

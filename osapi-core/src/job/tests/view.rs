@@ -218,6 +218,33 @@ fn of_candidates_one_is_shown() {
 }
 
 #[test]
+fn a_claim_on_the_whole_job_is_never_moved() {
+    let void = claim(None, Holder::Void(VoidReason::Expired));
+    let mut view = view_of(ClaimRule::Job, &[0, 1]);
+    assert!(view.on_claim(&void));
+    assert!(!view.on_claim(&claim(None, agent(1))));
+    assert_eq!(states(&view), [State::Expired]);
+    let mut view = view_of(ClaimRule::Job, &[0, 1]);
+    assert!(view.on_claim(&claim(None, agent(1))));
+    assert!(!view.on_claim(&claim(None, agent(0))));
+    assert!(!view.on_claim(&void));
+    assert!(view.row(&identity(1).name).is_some_and(|row| row.state == State::Accepted));
+}
+
+#[test]
+fn a_clock_that_lies_does_not_move_the_retention() {
+    for (ended_at, settled_at) in
+        [(at_s(-3600), at(0)), (at_s(7), at_s(7)), (at_s(3600), at_s(30 + 25))]
+    {
+        let mut view = one_host();
+        assert_eq!(view.settled_at(), None);
+        let report = crate::job::Report { ended_at, ..report(0, EXITED) };
+        view.on_report(stored(&report, 0));
+        assert_eq!(view.settled_at(), Some(settled_at));
+    }
+}
+
+#[test]
 fn hosts_are_shown_by_name_with_the_unreachable() {
     let unreachable = Host { unreachable: true, ..host(1) };
     let mut view = JobView::new(&job(ClaimRule::None), vec![host(2), unreachable, host(0)]);
@@ -286,12 +313,12 @@ fn a_timeline_tells_what_is_known() {
     let (created, accepted) = ((at(0), Event::Created), (at(500), Event::Accepted));
     let started = (at_s(1), Event::Started);
     assert_eq!(told(&view), [created, accepted, started, (at_s(30), Event::Deadline)]);
-    view.on_cancel(at_s(1));
+    view.on_cancel(at(100));
     view.on_report(reported(0, Outcome::Cancelled, 0));
     let (asked, ended) =
-        ((at_s(1), Event::CancelRequested), (at_s(2), Event::Ended(State::Cancelled)));
-    assert_eq!(told(&view), [created, accepted, started, asked, ended]);
-    assert_eq!(view.timeline()[1].host, Some(&identity(0).name));
+        ((at(100), Event::CancelRequested), (at_s(2), Event::Ended(State::Cancelled)));
+    assert_eq!(told(&view), [created, asked, accepted, started, ended]);
+    assert_eq!(view.timeline()[2].host, Some(&identity(0).name));
     assert_eq!(view.timeline()[0].host, None);
 }
 

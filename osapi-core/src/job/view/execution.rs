@@ -69,7 +69,7 @@ impl Execution {
 
     pub(super) fn on_report(&mut self, report: ReportFacts, rule: ClaimRule) -> bool {
         let is_first = self.report.as_ref().is_none_or(|first| report.place < first.place);
-        if is_first && !self.is_unreachable() {
+        if is_first {
             self.report = Some(Box::new(report));
         }
         is_first && self.is_entitled(rule)

@@ -90,10 +90,11 @@ impl JobView {
         }
     }
 
-    /// A cancel, made at `at`, is in the store.
+    /// A cancel, made at `at`, is in the store. It is written once.
     pub fn on_cancel(&mut self, at: Timestamp) -> bool {
-        let first = self.cancel.map_or(at, |first| first.min(at));
-        self.cancel.replace(first) != Some(first)
+        let is_first = self.cancel.is_none();
+        self.cancel.get_or_insert(at);
+        is_first
     }
 
     /// A receipt for this job was heard at `now`, by the controller's wall clock.
