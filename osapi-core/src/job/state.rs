@@ -183,12 +183,23 @@ impl Tally {
         self.0[state as usize] -= 1;
     }
 
+    /// Whether every execution is settled.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.count_where(ExecutionState::is_settled) == self.total()
+    }
+
+    /// Whether nothing can change any more.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        self.count_where(ExecutionState::is_final) == self.total()
+    }
+
     /// The status of the job. `cancel_recorded` says whether there is a cancel record.
     #[must_use]
     pub fn status(&self, cancel_recorded: bool) -> JobStatus {
         use ExecutionState as State;
         let total = self.total();
-        let settled = self.count_where(State::is_settled);
         let succeeded = self.count(State::Succeeded);
         // Rows that no agent has spoken on: what the job record or the rollout says begins nothing.
         let silent = |state| {
@@ -197,7 +208,7 @@ impl Tally {
                 State::Pending | State::Accepted | State::Unreachable | State::NotStarted
             )
         };
-        if settled < total {
+        if !self.is_settled() {
             let begun = self.count_where(silent) < total;
             return if begun { JobStatus::Running } else { JobStatus::Pending };
         }

@@ -20,7 +20,8 @@
 //! Row { identity, state, cancel_requested, accepted_at, started_at, ended_at, not_taken, report: Option<&ReportFacts> } · .is_final()
 //! ```
 //!
-//! A record that is told before its job has a view is the caller's to keep, or to read again. Hosts are in the order of their names. A job that is claimed as a whole has one row: the claimant, before that the first candidate.
+//! A record that is told before its job has a view is the caller's to keep, or to read again. Hosts are in the order of their names. A job
+//! that is claimed as a whole has one row: the claimant, before that the first candidate.
 
 mod execution;
 mod kept;

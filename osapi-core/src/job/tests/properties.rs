@@ -115,6 +115,9 @@ proptest! {
             let View { status, rows } = view(&records, &told.words, told.known_until.unwrap_or(at(-1)));
             prop_assert_eq!(kept.status(), status, "after {:?}", event);
             prop_assert_eq!(*kept.tally(), rows.iter().map(|row| row.state).collect::<Tally>());
+            prop_assert_eq!(kept.is_settled(), rows.iter().all(|row| row.state.is_settled()));
+            prop_assert_eq!(kept.is_final(), rows.iter().all(Row::is_final));
+            prop_assert_eq!(kept.settled_at().is_some(), kept.is_settled());
             let kept_rows: Vec<_> = kept.rows().map(without_hints).collect();
             let rows: Vec<_> = rows.into_iter().map(without_hints).collect();
             prop_assert_eq!(kept_rows, rows, "after {:?}", event);

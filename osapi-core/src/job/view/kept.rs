@@ -135,8 +135,8 @@ impl JobView {
         self.tally != before
     }
 
-    /// The moment from which on [`JobView::settle`] may change something, once the controller has been connected for 15 s; absent when
-    /// everything has settled.
+    /// The moment from which on [`JobView::settle`] may change something; absent when everything has settled. Before the controller has
+    /// been connected for 15 s, and while it is not connected, nothing is settled and this moment stays, in the past: do not wait for it alone.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         self.due.filter(|_| !self.is_settled())
@@ -157,23 +157,21 @@ impl JobView {
     /// Whether waiting ends: every execution is final, or `no_answer`.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.status().is_settled()
+        self.tally.is_settled()
     }
 
     /// Whether nothing can change any more.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        self.rows().all(|row| row.is_final())
+        self.tally.is_final()
     }
 
-    /// When the job settled, from which its retention counts. It costs a look at every host.
+    /// When the job settled, from which its retention counts. Once it has settled this costs a look at every host, before that nothing.
     #[must_use]
     pub fn settled_at(&self) -> Option<Timestamp> {
-        let mut last = self.facts.created_at;
-        for execution in self.shown() {
-            last = last.max(execution.settled_at(&self.facts)?);
-        }
-        Some(last)
+        let times =
+            || self.shown().iter().filter_map(|execution| execution.settled_at(&self.facts));
+        self.is_settled().then(|| times().fold(self.facts.created_at, Timestamp::max))
     }
 
     /// When a cancel was recorded.
