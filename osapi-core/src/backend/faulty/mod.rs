@@ -12,5 +12,6 @@ pub use bus::{BusFaults, FaultyBus};
 pub use dice::Dice;
 pub use store::{FaultyStore, StoreFaults};
 
-#[cfg(all(test, feature = "embedded"))]
+#[cfg(test)]
+#[cfg(feature = "embedded")]
 mod tests;
