@@ -3,6 +3,7 @@
 //! no I/O, no clock.
 
 pub mod facts;
+pub mod host_facts;
 pub mod limits;
 pub mod operation;
 pub mod record;
@@ -18,6 +19,7 @@ pub mod word;
 mod tests;
 
 pub use facts::{JobFacts, Place, ReportFacts, StoredReport, StreamFacts};
+pub use host_facts::HostFacts;
 pub use limits::Invalid;
 pub use operation::{Custom, Exec, Operation, Shell};
 pub use record::{ClaimRecord, ClaimRule, Holder, Host, JobRecord, Submitter, VoidReason};
