@@ -4,4 +4,5 @@
 
 pub mod journal;
 pub mod machine;
+pub mod spool;
 pub mod upload;

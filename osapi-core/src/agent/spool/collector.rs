@@ -1,0 +1,142 @@
+//! One stream while it is collected. Blocks on its file: callers see to it that this hurts nobody.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use super::layout::{Extent, Layout};
+use super::{Kept, MEMORY_MAX, Output};
+use crate::id::Digest;
+use crate::job::StreamReport;
+
+/// One stream: what was written to it, and where the kept part is.
+#[derive(Debug)]
+pub(super) struct Collector {
+    path: PathBuf,
+    layout: Layout,
+    total: u64,
+    storage: Storage,
+    /// What was certain when storing failed; nothing is stored since.
+    failed: Option<Extent>,
+    incomplete: bool,
+}
+
+#[derive(Debug)]
+enum Storage {
+    Memory(Vec<u8>),
+    File(File),
+    Finished,
+}
+
+impl Collector {
+    pub(super) fn new(path: PathBuf, limit: usize) -> Self {
+        let (layout, storage) = (Layout::new(limit), Storage::Memory(Vec::new()));
+        Self { path, layout, total: 0, storage, failed: None, incomplete: false }
+    }
+
+    /// Whether writing `len` more bytes touches the disk.
+    pub(super) fn needs_disk(&self, len: usize) -> bool {
+        let needed = (self.total + len as u64).min(self.layout.limit());
+        let on_disk = matches!(self.storage, Storage::File(_));
+        self.failed.is_none() && (on_disk || needed > MEMORY_MAX as u64)
+    }
+
+    pub(super) fn is_in_memory(&self) -> bool {
+        matches!(self.storage, Storage::Memory(_))
+    }
+
+    pub(super) fn incomplete(&mut self) {
+        self.incomplete = true;
+    }
+
+    /// Counts `bytes` and stores what is to be kept of them.
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        if self.failed.is_none()
+            && let Err(err) = self.store(bytes)
+        {
+            tracing::warn!(path = %self.path.display(), error = %err, "output is lost from here on");
+            self.failed = Some(self.layout.extent_after_failure(self.total, bytes.len()));
+            self.incomplete = true;
+        }
+        self.total += bytes.len() as u64;
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.needs_disk(bytes.len())
+            && let Storage::Memory(begun) = &self.storage
+        {
+            let file = create(&self.path)?;
+            // What was in memory is smaller than the limit, so that it begins the file as it is.
+            file.write_all_at(begun, 0)?;
+            self.storage = Storage::File(file);
+        }
+        for place in self.layout.place(self.total, bytes.len()) {
+            let part = &bytes[place.source];
+            match &mut self.storage {
+                Storage::Memory(memory) => write_at(memory, part, place.offset as usize),
+                Storage::File(file) => file.write_all_at(part, place.offset)?,
+                Storage::Finished => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the stream.
+    pub(super) fn finish(&mut self) -> Output {
+        let mut extent = self.failed.unwrap_or_else(|| self.layout.extent(self.total));
+        extent.total = self.total;
+        match std::mem::replace(&mut self.storage, Storage::Finished) {
+            Storage::Memory(memory) => {
+                let mut ordered = Vec::with_capacity(memory.len());
+                for stored in extent.locate(0..extent.kept) {
+                    ordered.extend_from_slice(&memory[stored.start as usize..stored.end as usize]);
+                }
+                self.output(extent, Kept::in_memory(ordered.into()))
+            }
+            Storage::File(file) => {
+                let kept = Kept::on_disk(file, self.path.clone(), extent);
+                self.output(extent, kept)
+            }
+            Storage::Finished => self.nothing(),
+        }
+    }
+
+    fn output(&mut self, extent: Extent, kept: Kept) -> Output {
+        match kept.hash() {
+            Ok(sha256) => Output { report: self.report(extent, sha256), kept },
+            Err(err) => {
+                tracing::warn!(path = %self.path.display(), error = %err, "output cannot be read back");
+                self.nothing()
+            }
+        }
+    }
+
+    fn nothing(&mut self) -> Output {
+        self.incomplete |= self.total > 0;
+        let extent = Extent { total: self.total, kept: 0, head: 0 };
+        let report = self.report(extent, Digest::of(b""));
+        Output { report, kept: Kept::in_memory(Bytes::new()) }
+    }
+
+    fn report(&self, extent: Extent, sha256: Digest) -> StreamReport {
+        let Extent { total, kept, head } = extent;
+        StreamReport { total, kept, head, sha256, inline: None, incomplete: self.incomplete }
+    }
+}
+
+/// A new file that only its owner can read, in place of whatever had its name.
+fn create(path: &std::path::Path) -> io::Result<File> {
+    super::remove_file(path)?;
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn write_at(memory: &mut Vec<u8>, bytes: &[u8], offset: usize) {
+    let end = offset + bytes.len();
+    if memory.len() < end {
+        memory.resize(end, 0);
+    }
+    memory[offset..end].copy_from_slice(bytes);
+}

@@ -1,0 +1,153 @@
+//! The kept bytes of a stream after its end, in memory or on disk, also after a restart.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use sha2::{Digest as _, Sha256};
+use tokio::task::spawn_blocking;
+
+use super::file_name;
+use super::layout::Extent;
+use crate::id::{Digest, JobId};
+use crate::job::StreamReport;
+use crate::job::report::Stream;
+
+/// Reads files in pieces of this many bytes, to keep memory flat.
+const PIECE: u64 = 64 * 1024;
+
+/// The kept bytes of one stream, to be read in ranges. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct Kept(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    Memory(Bytes),
+    File { file: Arc<File>, path: PathBuf, extent: Extent },
+}
+
+impl Kept {
+    pub(super) fn in_memory(bytes: Bytes) -> Self {
+        Self(Source::Memory(bytes))
+    }
+
+    pub(super) fn on_disk(file: File, path: PathBuf, extent: Extent) -> Self {
+        Self(Source::File { file: Arc::new(file), path, extent })
+    }
+
+    /// Opens what an earlier process left in `dir`, and checks that it is what `report` says.
+    ///
+    /// Only what was larger than [`super::MEMORY_MAX`] was ever on disk.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none, `InvalidData` if it is not what `report` says, and whatever reading gives.
+    pub async fn open(
+        dir: &Path,
+        job: JobId,
+        stream: Stream,
+        report: &StreamReport,
+    ) -> io::Result<Self> {
+        let extent = Extent { total: report.total, kept: report.kept, head: report.head };
+        let (path, expected) = (dir.join(file_name(job, stream)), report.sha256);
+        if extent.kept == 0 {
+            return Ok(Self::in_memory(Bytes::new()));
+        }
+        blocking(move || {
+            let kept = Self::on_disk(File::open(&path)?, path, extent);
+            if extent.is_sound() && kept.hash()? == expected {
+                return Ok(kept);
+            }
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the spooled output is damaged"))
+        })
+        .await
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match &self.0 {
+            Source::Memory(bytes) => bytes.len() as u64,
+            Source::File { extent, .. } => extent.kept,
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether they outlive this process. What does not is at most [`super::MEMORY_MAX`] bytes and belongs into the report.
+    #[must_use]
+    pub fn is_on_disk(&self) -> bool {
+        matches!(self.0, Source::File { .. })
+    }
+
+    /// At most `len` bytes from `offset` on: fewer only at the end.
+    ///
+    /// # Errors
+    /// Whatever reading the file gives; `UnexpectedEof` if it was cut.
+    pub async fn read(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        let start = offset.min(self.len());
+        let range = start..start.saturating_add(len as u64).min(self.len());
+        match &self.0 {
+            Source::Memory(bytes) => Ok(bytes.slice(range.start as usize..range.end as usize)),
+            Source::File { file, extent, .. } => {
+                let (file, extent) = (Arc::clone(file), *extent);
+                blocking(move || read_range(&file, extent, range)).await
+            }
+        }
+    }
+
+    /// Removes the file, if there is one. Other clones can still read it.
+    ///
+    /// # Errors
+    /// Whatever removing it gives, unless it is gone already.
+    pub async fn remove(self) -> io::Result<()> {
+        match self.0 {
+            Source::Memory(_) => Ok(()),
+            Source::File { path, .. } => blocking(move || super::remove_file(&path)).await,
+        }
+    }
+
+    /// SHA-256 of all of them, read in pieces. Blocks on a file.
+    pub(super) fn hash(&self) -> io::Result<Digest> {
+        let (file, extent) = match &self.0 {
+            Source::Memory(bytes) => return Ok(Digest::of(bytes)),
+            Source::File { file, extent, .. } => (file, *extent),
+        };
+        let mut hash = Sha256::new();
+        let mut at = 0;
+        while at < extent.kept {
+            let end = (at + PIECE).min(extent.kept);
+            hash.update(read_range(file, extent, at..end)?);
+            at = end;
+        }
+        Ok(Digest::from_bytes(hash.finalize().into()))
+    }
+}
+
+fn read_range(file: &File, extent: Extent, range: Range<u64>) -> io::Result<Bytes> {
+    let mut bytes = BytesMut::zeroed((range.end - range.start) as usize);
+    let mut at = 0;
+    for stored in extent.locate(range) {
+        let end = at + (stored.end - stored.start) as usize;
+        file.read_exact_at(&mut bytes[at..end], stored.start)?;
+        at = end;
+    }
+    Ok(bytes.freeze())
+}
+
+/// Runs `work` where it may block. A panic in it is a bug and goes on here.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(err) if err.is_panic() => std::panic::resume_unwind(err.into_panic()),
+        // The runtime is shutting down: whoever awaits this is dropped at its next await.
+        Err(_) => std::future::pending().await,
+    }
+}

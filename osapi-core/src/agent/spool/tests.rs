@@ -1,0 +1,132 @@
+use std::os::unix::fs::PermissionsExt;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::id::Digest;
+
+fn job() -> JobId {
+    "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap()
+}
+
+fn text(len: usize, seed: usize) -> Bytes {
+    (0..len).map(|n| (n.wrapping_mul(31) ^ (n >> 8) ^ seed) as u8).collect()
+}
+
+async fn all(kept: &Kept) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < kept.len() {
+        bytes.extend_from_slice(&kept.read(bytes.len() as u64, 1000).await.unwrap());
+    }
+    bytes
+}
+
+/// What has to be kept, said as simply as possible.
+fn model(written: &[u8], limit: usize) -> (Vec<u8>, usize) {
+    if written.len() <= limit {
+        return (written.to_vec(), written.len());
+    }
+    let tail = limit / 2;
+    let head = limit - tail;
+    let kept = [&written[..head], &written[written.len() - tail..]].concat();
+    (kept, head)
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn it_keeps_what_the_model_keeps(
+        limit in prop_oneof![0_usize..40, 60_000_usize..200_000],
+        writes in prop::collection::vec(prop_oneof![0_usize..30, 1_usize..70_000], 0..12),
+        offset in 0_u64..200_000,
+    ) {
+        run(async {
+            let dir = tempfile::tempdir().unwrap();
+            let spool = Spool::new(dir.path(), job(), limit);
+            let mut written = Vec::new();
+            for (seed, len) in writes.into_iter().enumerate() {
+                let bytes = text(len, seed);
+                written.extend_from_slice(&bytes);
+                spool.write(Stream::Stderr, bytes).await;
+            }
+            let (expected, head) = model(&written, limit);
+            let Output { report, kept } = spool.finish().await.stderr;
+            prop_assert_eq!(&all(&kept).await, &expected);
+            prop_assert_eq!(report.total, written.len() as u64);
+            prop_assert_eq!((report.kept, report.head), (expected.len() as u64, head as u64));
+            prop_assert_eq!(report.sha256, Digest::of(&expected));
+            prop_assert!(!report.incomplete);
+            let part = kept.read(offset, 100).await.unwrap();
+            let from = expected.len().min(offset as usize);
+            prop_assert_eq!(&part[..], &expected[from..expected.len().min(from + 100)]);
+            prop_assert_eq!(kept.is_on_disk(), expected.len() > MEMORY_MAX);
+            if kept.is_on_disk() {
+                let again = Kept::open(dir.path(), job(), Stream::Stderr, &report).await.unwrap();
+                prop_assert_eq!(all(&again).await, expected);
+            }
+            Ok(())
+        })?;
+    }
+}
+
+#[tokio::test]
+async fn small_output_touches_no_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::new(dir.path(), job(), 1 << 20);
+    spool.write(Stream::Stdout, text(MEMORY_MAX, 0)).await;
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
+    spool.write(Stream::Stdout, text(1, 0)).await;
+    let file = dir.path().join(format!("{}.out", job()));
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let collected = spool.finish().await;
+    assert_eq!(collected.stdout.report.total, MEMORY_MAX as u64 + 1);
+    assert_eq!(collected.stderr.report.sha256, Digest::of(b""));
+    assert_eq!(jobs_in(dir.path()).unwrap().into_iter().collect::<Vec<_>>(), [job()]);
+    collected.stdout.kept.remove().await.unwrap();
+    assert!(!file.exists());
+    discard(dir.path(), job()).unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_costs_output_only() {
+    let spool = Spool::new(Path::new("/nonexistent/spool"), job(), 1 << 20);
+    spool.write(Stream::Stdout, text(1000, 0)).await;
+    spool.write(Stream::Stdout, text(MEMORY_MAX, 1)).await;
+    spool.write(Stream::Stdout, text(10, 2)).await;
+    let Output { report, kept } = spool.finish().await.stdout;
+    assert_eq!((report.total, report.kept), (1010 + MEMORY_MAX as u64, 1000));
+    assert!(report.incomplete);
+    assert_eq!(all(&kept).await, text(1000, 0));
+}
+
+#[tokio::test]
+async fn a_file_that_was_changed_is_not_taken_for_the_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::new(dir.path(), job(), 1 << 20);
+    spool.write(Stream::Stdout, text(100_000, 0)).await;
+    let report = spool.finish().await.stdout.report;
+    let file = dir.path().join(format!("{}.out", job()));
+    std::fs::write(&file, &text(100_000, 1)).unwrap();
+    let kind = |opened: io::Result<Kept>| opened.unwrap_err().kind();
+    let opened = Kept::open(dir.path(), job(), Stream::Stdout, &report).await;
+    assert_eq!(kind(opened), io::ErrorKind::InvalidData);
+    std::fs::write(&file, b"").unwrap();
+    let opened = Kept::open(dir.path(), job(), Stream::Stdout, &report).await;
+    assert_eq!(kind(opened), io::ErrorKind::UnexpectedEof);
+    std::fs::remove_file(&file).unwrap();
+    let opened = Kept::open(dir.path(), job(), Stream::Stdout, &report).await;
+    assert_eq!(kind(opened), io::ErrorKind::NotFound);
+}
+
+#[test]
+fn after_a_failed_write_only_what_is_certain_is_kept() {
+    let layout = layout::Layout::new(10);
+    let kept = |total, lost| layout.extent_after_failure(total, lost).kept;
+    assert_eq!(kept(3, 4), 3, "it grew: what was there is untouched");
+    assert_eq!(kept(8, 4), 5, "it turned around in the ring: the head is untouched");
+    assert_eq!(kept(100, 1), 5);
+}
