@@ -15,6 +15,8 @@ pub mod api;
 pub mod auth;
 #[cfg(feature = "runtime")]
 pub mod backend;
+#[cfg(feature = "agent")]
+mod blocking;
 #[cfg(feature = "controller")]
 pub mod controller;
 #[cfg(feature = "runtime")]

@@ -253,12 +253,7 @@ impl Executor for ScriptedExecutor {
         !self.scripts().unsupported.iter().any(|unsupported| unsupported == name)
     }
 
-    async fn execute(
-        &self,
-        task: Task,
-        events: std::sync::Arc<dyn Events>,
-        stop: Stop,
-    ) -> Outcome {
+    async fn execute(&self, task: Task, events: std::sync::Arc<dyn Events>, stop: Stop) -> Outcome {
         let script = {
             let scripts = self.scripts();
             scripts.named.get(name_of(&task.operation)).unwrap_or(&scripts.default).clone()

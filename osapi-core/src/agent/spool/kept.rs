@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
-use tokio::task::spawn_blocking;
 
 use super::file_name;
 use super::layout::Extent;
+use crate::blocking::blocking;
 use crate::id::{Digest, JobId};
 use crate::job::StreamReport;
 use crate::job::report::Stream;
@@ -140,14 +140,4 @@ fn read_range(file: &File, extent: Extent, range: Range<u64>) -> io::Result<Byte
         at = end;
     }
     Ok(bytes.freeze())
-}
-
-/// Runs `work` where it may block. A panic in it is a bug and goes on here.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(err) if err.is_panic() => std::panic::resume_unwind(err.into_panic()),
-        // The runtime is shutting down: whoever awaits this is dropped at its next await.
-        Err(_) => std::future::pending().await,
-    }
 }

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use self::collector::Collector;
-use self::kept::blocking;
 pub use self::kept::Kept;
+use crate::blocking::blocking;
 use crate::id::JobId;
 use crate::job::StreamReport;
 use crate::job::report::Stream;
@@ -57,9 +57,8 @@ impl Spool {
     /// `dir` must exist; a file of mode 0600 is made in it once a stream is larger than [`MEMORY_MAX`].
     #[must_use]
     pub fn new(dir: &Path, job: JobId, limit: usize) -> Self {
-        let collector = |stream| {
-            Arc::new(Mutex::new(Collector::new(dir.join(file_name(job, stream)), limit)))
-        };
+        let collector =
+            |stream| Arc::new(Mutex::new(Collector::new(dir.join(file_name(job, stream)), limit)));
         Self { stdout: collector(Stream::Stdout), stderr: collector(Stream::Stderr) }
     }
 

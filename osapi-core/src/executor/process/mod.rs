@@ -1,1 +1,120 @@
-//! Real commands.
+//! Real commands of this machine.
+//!
+//! A command is looked up (`program`) and started (`start`) with a clean `environment`; its output is drained (`pipes`) while it runs
+//! (`run`), until nothing of its `tree` is left, wherever it went: into a `cgroup` of its own, below this process (`children`), or anywhere in
+//! /proc (`procfs`). [`prepare_this_process`] is for the program around it. Needs Linux 5.3.
+
+mod cgroup;
+mod children;
+mod environment;
+mod facts;
+mod leftovers;
+mod pipes;
+mod prepare;
+mod procfs;
+mod program;
+mod run;
+mod start;
+mod system;
+mod tree;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use self::cgroup::Cgroups;
+use self::environment::User;
+pub use self::prepare::prepare_this_process;
+use self::program::Command;
+use self::run::Limits;
+use super::{Events, Executor, Handle, Stop, Task};
+use crate::blocking::blocking;
+use crate::job::limits::KILL_GRACE;
+use crate::job::report::Failure;
+use crate::job::{Operation, Outcome};
+
+/// Runs `Exec` and `Shell` as processes of the agent's own user, and tells the facts of this host.
+#[derive(Debug)]
+pub struct ProcessExecutor {
+    user: User,
+    cgroups: Option<Cgroups>,
+    limits: Limits,
+}
+
+impl ProcessExecutor {
+    /// An executor with the grace of [`KILL_GRACE`], and control groups where this process may make them.
+    #[must_use]
+    pub fn new() -> Self {
+        let limits = Limits {
+            kill_grace: KILL_GRACE,
+            drain_grace: Duration::from_millis(250),
+            contain_after: Duration::from_millis(20),
+            kill_wait: Duration::from_secs(5),
+        };
+        Self { user: User::current(), cgroups: Cgroups::detect(), limits }
+    }
+
+    /// With `grace` between SIGTERM and SIGKILL.
+    #[must_use]
+    pub fn with_kill_grace(mut self, grace: Duration) -> Self {
+        self.limits.kill_grace = grace;
+        self
+    }
+
+    /// Without control groups, as on a machine where there are none.
+    #[must_use]
+    pub fn without_cgroups(mut self) -> Self {
+        self.cgroups = None;
+        self
+    }
+}
+
+impl Default for ProcessExecutor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Executor for ProcessExecutor {
+    fn supports(&self, operation: &Operation) -> bool {
+        match operation {
+            Operation::Exec(_) | Operation::Shell(_) | Operation::Facts => true,
+            Operation::Custom(_) => false,
+        }
+    }
+
+    async fn execute(&self, task: Task, events: Arc<dyn Events>, stop: Stop) -> Outcome {
+        let job = task.job;
+        let command = match task.operation {
+            Operation::Exec(exec) => Command::exec(job, exec, &self.user),
+            Operation::Shell(shell) => Command::shell(job, shell, &self.user),
+            Operation::Facts => {
+                events.started(Handle { job, detail: Value::Null }).await;
+                return facts().await;
+            }
+            Operation::Custom(custom) => {
+                let message = format!("this agent knows no operation '{}'", custom.name);
+                return Outcome::Rejected(Failure::new("unsupported", message));
+            }
+        };
+        let group = self.cgroups.as_ref().map(|cgroups| cgroups.of(job));
+        run::run(command, group, self.limits, &*events, stop).await
+    }
+
+    async fn end_leftovers(&self, handle: &Handle) -> std::io::Result<()> {
+        leftovers::end(handle, self.cgroups.as_ref(), self.limits.kill_wait).await
+    }
+}
+
+async fn facts() -> Outcome {
+    match serde_json::to_value(blocking(facts::gather).await) {
+        Ok(value) => Outcome::Returned { value },
+        Err(err) => Outcome::Failed(Failure::new("facts_failed", err.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

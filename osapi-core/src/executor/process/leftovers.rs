@@ -1,0 +1,57 @@
+//! Ending what an execution left behind when the agent was interrupted.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Pid;
+use tokio::time::timeout;
+
+use super::cgroup::{Cgroup, Cgroups};
+use super::procfs;
+use super::start::Detail;
+use super::tree::{Groups, LeaderMark, Reach, Tree};
+use crate::blocking::blocking;
+use crate::executor::Handle;
+
+/// Ends everything that can be found of `handle`: by its control group, by its first process and that one's group and
+/// session, and by the job's id in the environment.
+pub(super) async fn end(
+    handle: &Handle,
+    cgroups: Option<&Cgroups>,
+    wait: Duration,
+) -> io::Result<()> {
+    let (handle, cgroups) = (handle.clone(), cgroups.cloned());
+    let tree = blocking(move || Arc::new(tree_of(&handle, cgroups.as_ref()))).await;
+    if timeout(wait, tree.kill()).await.is_err() {
+        let message = format!("processes of job {} are left after SIGKILL", tree.job);
+        return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+    }
+    blocking(move || tree.close()).await
+}
+
+fn tree_of(handle: &Handle, cgroups: Option<&Cgroups>) -> Tree {
+    let job = handle.job;
+    let detail = detail_of(handle).filter(|detail| detail.boot_id == procfs::boot_id());
+    let leader = detail.as_ref().and_then(|detail| {
+        Some(LeaderMark { pid: Pid::from_raw(detail.pid)?, start: detail.start_time })
+    });
+    let noted = detail.and_then(|detail| Cgroup::known(&detail.cgroup?, job));
+    // The agent may be in another group by now, or have crashed before it noted anything.
+    let here = cgroups.map(|cgroups| cgroups.of(job));
+    let mut joined: Vec<Cgroup> = noted.into_iter().chain(here).collect();
+    joined.dedup();
+    let groups = Groups { planned: None, joined };
+    Tree { job, leader, groups: groups.into(), reach: Reach::Anywhere, holds_leader: false }
+}
+
+fn detail_of(handle: &Handle) -> Option<Detail> {
+    if handle.detail.is_null() {
+        return None;
+    }
+    serde_json::from_value(handle.detail.clone())
+        .inspect_err(|err| {
+            tracing::warn!(job = %handle.job, error = %err, "the note of a command cannot be read");
+        })
+        .ok()
+}

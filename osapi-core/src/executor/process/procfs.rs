@@ -1,0 +1,106 @@
+//! What /proc tells about processes (proc(5)). Everything here blocks, and a process may be gone at any moment: then there is no answer.
+
+use std::fs;
+
+/// The variable by which the processes of a job are found.
+pub(super) const JOB_VARIABLE: &str = "OSAPI_JOB_ID";
+
+/// One process at one moment. `pid` and `start` together name it for as long as the system runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat {
+    pub(super) pid: i32,
+    pub(super) parent: i32,
+    pub(super) group: i32,
+    pub(super) session: i32,
+    /// In clock ticks since boot.
+    pub(super) start: u64,
+    /// Whether it has ended and only waits to be reaped.
+    pub(super) ended: bool,
+}
+
+/// What is known of the process `pid`.
+pub(super) fn stat(pid: i32) -> Option<Stat> {
+    // The name in parentheses may hold anything, also what is not UTF-8.
+    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    parse_stat(pid, &text)
+}
+
+fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
+    let after_name = text.iter().rposition(|byte| *byte == b')')? + 1;
+    let rest = std::str::from_utf8(&text[after_name..]).ok()?;
+    // Field 3 of proc_pid_stat(5) is the first here.
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    let id = |field: usize| fields.get(field - 3)?.parse::<i32>().ok();
+    Some(Stat {
+        pid,
+        parent: id(4)?,
+        group: id(5)?,
+        session: id(6)?,
+        start: number(22)?,
+        ended: matches!(fields[0], "Z" | "X"),
+    })
+}
+
+/// Every process.
+pub(super) fn all() -> Vec<i32> {
+    numbered("/proc")
+}
+
+/// The children of every thread of `pid`.
+pub(super) fn children(pid: i32) -> Vec<i32> {
+    let mut children = Vec::new();
+    for thread in numbered(&format!("/proc/{pid}/task")) {
+        let path = format!("/proc/{pid}/task/{thread}/children");
+        let text = fs::read_to_string(path).unwrap_or_default();
+        children.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+    }
+    children
+}
+
+/// Whether this kernel tells children (`CONFIG_PROC_CHILDREN`).
+pub(super) fn knows_children() -> bool {
+    fs::exists("/proc/thread-self/children").unwrap_or(false)
+}
+
+fn numbered(dir: &str) -> Vec<i32> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The value of `OSAPI_JOB_ID` with which `pid` was started.
+pub(super) fn job_of(pid: i32) -> Option<String> {
+    let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut variables = environ.split(|byte| *byte == 0);
+    let value = variables
+        .find_map(|variable| variable.strip_prefix(JOB_VARIABLE.as_bytes())?.strip_prefix(b"="))?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
+/// Differs after every boot.
+pub(super) fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let mut text = b"7 (a) R \xff ) Z 1 2 3 0 -1 4194560 ".to_vec();
+        text.extend_from_slice(b"0 0 0 0 0 0 0 0 20 0 1 0 777 0 0");
+        let expected = Stat { pid: 7, parent: 1, group: 2, session: 3, start: 777, ended: true };
+        assert_eq!(parse_stat(7, &text), Some(expected));
+        assert_eq!(parse_stat(7, b"7 (x) R 1 2"), None);
+    }
+
+    #[test]
+    fn this_process_is_there() {
+        let me = std::process::id() as i32;
+        let stat = stat(me).unwrap();
+        assert!(!stat.ended && stat.start > 0);
+        assert!(all().contains(&me));
+        assert!(!boot_id().is_empty());
+    }
+}

@@ -1,0 +1,112 @@
+//! What exactly is to be started, found out before anything is: a missing directory and a missing program both give ENOENT, and
+//! only a look beforehand tells them apart. Blocks.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+
+use super::environment::{User, environment};
+use crate::id::JobId;
+use crate::job::report::{Failure, Step};
+use crate::job::{Exec, Shell};
+
+/// What is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Command {
+    pub(super) job: JobId,
+    /// As the request names it; the first of argv.
+    pub(super) name: String,
+    pub(super) args: Vec<String>,
+    pub(super) cwd: PathBuf,
+    pub(super) env: BTreeMap<String, String>,
+}
+
+impl Command {
+    /// The program `exec` of `job`.
+    pub(super) fn exec(job: JobId, exec: Exec, user: &User) -> Self {
+        let Exec { command, args, cwd, env, timeout: _ } = exec;
+        let cwd = PathBuf::from(cwd.unwrap_or_else(|| "/".to_owned()));
+        Self { job, name: command, args, cwd, env: environment(user, job, &env) }
+    }
+
+    /// The script `shell` of `job`, given to `/bin/sh -c`.
+    pub(super) fn shell(job: JobId, shell: Shell, user: &User) -> Self {
+        let Shell { command, cwd, env, timeout } = shell;
+        let args = vec!["-c".to_owned(), command];
+        Self::exec(job, Exec { command: "/bin/sh".to_owned(), args, cwd, env, timeout }, user)
+    }
+
+    /// Checks the working directory, then finds the program, as execvp(3) would in the command's own PATH.
+    ///
+    /// # Errors
+    /// Why it cannot be started, as far as that shows beforehand.
+    pub(super) fn locate(&self) -> Result<PathBuf, Failure> {
+        check_directory(&self.cwd)
+            .map_err(|err| start_failed(Step::Cwd, "cannot enter", &self.cwd, &err))?;
+        if self.name.contains('/') {
+            return Ok(self.cwd.join(&self.name));
+        }
+        let path = self.env.get("PATH").map_or("", String::as_str);
+        let mut refused = None;
+        for dir in path.split(':') {
+            let candidate = self.cwd.join(dir).join(&self.name);
+            match check_program(&candidate) {
+                Ok(()) => return Ok(candidate),
+                Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {
+                    refused.get_or_insert((candidate, err));
+                }
+                Err(_) => {}
+            }
+        }
+        let (program, err) =
+            refused.unwrap_or_else(|| (self.name.clone().into(), Errno::NOENT.into()));
+        let mut failure = start_failed(Step::Program, "cannot find", &program, &err);
+        failure.message.push_str(&format!(" in {path}"));
+        Err(failure)
+    }
+
+    /// Says why starting `program`, which was found, failed.
+    pub(super) fn failure(&self, program: &Path, err: &io::Error) -> Failure {
+        let errno = err.raw_os_error().map(Errno::from_raw_os_error);
+        let step = match errno {
+            // What a machine runs out of, not what is wrong with the program.
+            Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE) => Step::Setup,
+            _ => Step::Program,
+        };
+        let mut failure = start_failed(step, "cannot start", program, err);
+        let reason = match errno {
+            Some(Errno::NOENT) if program.exists() => "its interpreter or loader is missing",
+            Some(Errno::NOEXEC) => "it is neither a binary of this machine nor a script with '#!'",
+            Some(Errno::TOOBIG) => "its arguments and environment are too large together",
+            _ => return failure,
+        };
+        failure.message.push_str(&format!(" ({reason})"));
+        failure
+    }
+}
+
+fn check_directory(path: &Path) -> io::Result<()> {
+    if !fs::metadata(path)?.is_dir() {
+        return Err(Errno::NOTDIR.into());
+    }
+    Ok(access(path, Access::EXEC_OK)?)
+}
+
+fn check_program(path: &Path) -> io::Result<()> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(Errno::ACCESS.into());
+    }
+    Ok(access(path, Access::EXEC_OK)?)
+}
+
+fn start_failed(step: Step, what: &str, path: &Path, err: &io::Error) -> Failure {
+    let reason = err.to_string();
+    // The number has a field of its own.
+    let reason = reason.split(" (os error").next().unwrap_or_default();
+    let message = format!("{what} {}: {reason}", path.display());
+    Failure { step: Some(step), errno: err.raw_os_error(), ..Failure::new("start_failed", message) }
+}

@@ -1,0 +1,71 @@
+//! The one file with unsafe code: what the operating system offers and nobody wraps in a safe interface.
+#![expect(
+    unsafe_code,
+    reason = "sigaction and pthread_sigmask, and descriptors that tokio has to trust"
+)]
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::ptr;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// The last signal of Linux (signal(7)).
+const SIGNAL_MAX: libc::c_int = 64;
+
+/// Registers `fd` with the runtime, to wait until it is readable.
+///
+/// # Errors
+/// When the kernel refuses to watch it.
+pub(super) fn watch_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open, is always the same descriptor, and stays open until it is dropped; the `AsyncFd` owns it and
+    // gives no mutable access to it here.
+    let watched = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
+    watched.map_err(io::Error::from)
+}
+
+/// Catches, without doing anything, the signals that are ignored: exec gives a caught signal its default back, an ignored one
+/// stays ignored (execve(2)).
+pub(super) fn catch_ignored_signals() {
+    (1..=SIGNAL_MAX).for_each(catch_if_ignored);
+}
+
+extern "C" fn do_nothing(_: libc::c_int) {}
+
+fn catch_if_ignored(signal: libc::c_int) {
+    let by_design = match signal {
+        // The runtime of Rust ignores it, and std gives it back to the programs that it starts.
+        libc::SIGPIPE => return,
+        // A process that catches these is disturbed by its terminal; one that ignores them is not.
+        libc::SIGTTIN | libc::SIGTTOU | libc::SIGTSTP => return,
+        // While it is ignored, there is nothing to wait for.
+        libc::SIGCHLD => libc::SIG_DFL,
+        _ => do_nothing as *const () as libc::sighandler_t,
+    };
+    // SAFETY: all-zero bytes are a valid `sigaction`: integers, a mask, and a nullable function.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are null or point to a live `sigaction`. It fails only for signals that cannot be caught (SIGKILL,
+    // SIGSTOP, those that the C library keeps to itself), and those cannot be ignored either.
+    let known = unsafe { libc::sigaction(signal, ptr::null(), &mut action) } == 0;
+    if known && action.sa_sigaction == libc::SIG_IGN {
+        action.sa_sigaction = by_design;
+        action.sa_flags = libc::SA_RESTART;
+        // SAFETY: as above; the handler does nothing, so that it is safe to run at any moment in any thread.
+        unsafe { libc::sigaction(signal, &action, ptr::null_mut()) };
+    }
+}
+
+/// Unblocks every signal for this thread, and for those that it starts.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(super) fn unblock_signals() -> io::Result<()> {
+    // SAFETY: a `sigset_t` is an array of integers, and `sigemptyset` initialises it before it is used.
+    let errno = unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &none, ptr::null_mut())
+    };
+    if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
+}
