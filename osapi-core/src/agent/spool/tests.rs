@@ -110,7 +110,7 @@ async fn a_file_that_was_changed_is_not_taken_for_the_output() {
     spool.write(Stream::Stdout, text(100_000, 0)).await;
     let report = spool.finish().await.stdout.report;
     let file = dir.path().join(format!("{}.out", job()));
-    std::fs::write(&file, &text(100_000, 1)).unwrap();
+    std::fs::write(&file, text(100_000, 1)).unwrap();
     let kind = |opened: io::Result<Kept>| opened.unwrap_err().kind();
     let opened = Kept::open(dir.path(), job(), Stream::Stdout, &report).await;
     assert_eq!(kind(opened), io::ErrorKind::InvalidData);

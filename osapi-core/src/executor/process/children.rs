@@ -59,6 +59,12 @@ impl Leader {
         Some((self.child.stdout.take()?.into(), self.child.stderr.take()?.into()))
     }
 
+    /// Whether it has ended, as the kernel says at this moment.
+    pub(super) fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        matches!(waitid(WaitId::Pid(self.pid()), options), Ok(Some(_)))
+    }
+
     /// How it ended, if it has. Its pid is free from then on.
     ///
     /// # Errors

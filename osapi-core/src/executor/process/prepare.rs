@@ -12,8 +12,8 @@ static PREPARED: AtomicBool = AtomicBool::new(false);
 
 /// Prepares this process for starting commands. Call it first thing in `main`, before any thread is started.
 ///
-/// A command inherits from the process that starts it what no exec resets: the umask, blocked and ignored signals. It sets the
-/// umask to 0022, unblocks every signal, and catches, without doing anything, what was ignored (by `nohup`, for instance): the
+/// A command inherits from the process that starts it what no exec resets: the umask, blocked and ignored signals, descriptors
+/// that this process got without close-on-exec. It sets the umask to 0022, marks the descriptors, unblocks every signal, and catches, without doing anything, what was ignored (by `nohup`, for instance): the
 /// signal still cannot end this process, and exec gives the command the default back (execve(2)).
 ///
 /// It also makes this process a subreaper (prctl(2)), to which the orphans of commands fall, so that they are found at once. From
@@ -21,9 +21,10 @@ static PREPARED: AtomicBool = AtomicBool::new(false);
 /// reaped: call it only in a program that starts no others.
 ///
 /// # Errors
-/// When the kernel refuses, which no kernel in use does.
+/// When /proc is not mounted, or the kernel refuses.
 pub fn prepare_this_process() -> io::Result<()> {
     umask(Mode::from_raw_mode(0o022));
+    system::keep_descriptors()?;
     system::catch_ignored_signals();
     system::unblock_signals()?;
     // Any pid but none means yes.

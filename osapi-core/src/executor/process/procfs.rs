@@ -70,11 +70,25 @@ fn numbered(dir: &str) -> Vec<i32> {
 
 /// The value of `OSAPI_JOB_ID` with which `pid` was started.
 pub(super) fn job_of(pid: i32) -> Option<String> {
-    let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let environ = environ(pid)?;
     let mut variables = environ.split(|byte| *byte == 0);
     let value = variables
         .find_map(|variable| variable.strip_prefix(JOB_VARIABLE.as_bytes())?.strip_prefix(b"="))?;
     Some(String::from_utf8_lossy(value).into_owned())
+}
+
+/// The environment of `pid`. It looks empty for a moment while the process executes a program: then a second look is worth while.
+fn environ(pid: i32) -> Option<Vec<u8>> {
+    const LOOKS: u32 = 50;
+    let path = format!("/proc/{pid}/environ");
+    for _ in 0..LOOKS {
+        let environ = fs::read(&path).ok()?;
+        if !environ.is_empty() {
+            return Some(environ);
+        }
+        std::thread::yield_now();
+    }
+    None
 }
 
 /// Differs after every boot.

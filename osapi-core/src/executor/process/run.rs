@@ -53,7 +53,7 @@ pub(super) async fn run(
     let groups = Groups { planned: group, joined: Vec::new() };
     let reach = Reach::of_this_process();
     let tree = Tree { job, leader: Some(mark), groups: groups.into(), reach, holds_leader: true };
-    let running = Running { tree: Arc::new(tree), exit, limits };
+    let running = Running { tree: Arc::new(tree), leader, exit, limits };
     events.started(Handle { job, detail }).await;
 
     let (drained, gone) = (CancellationToken::new(), CancellationToken::new());
@@ -72,13 +72,14 @@ pub(super) async fn run(
         stopped
     };
     let ((), stopped) = join(drain, life).await;
-    let status = running.close(leader).await;
+    let status = running.close().await;
     outcome(stopped, status)
 }
 
 /// A command that was started.
 struct Running {
     tree: Arc<Tree>,
+    leader: Leader,
     exit: AsyncFd<OwnedFd>,
     limits: Limits,
 }
@@ -86,13 +87,17 @@ struct Running {
 impl Running {
     /// Waits for the leader's exit, or until it had its time to end after it was told to stop, and why.
     async fn until_end(&self, mut stop: Stop) -> Option<StopReason> {
-        // All branches only wait. A command that has ended has ended: a stop that comes at the same moment is too late.
+        // All branches only wait.
         let reason = tokio::select! {
             biased;
             () = self.exited() => return None,
             reason = stop.requested() => reason,
             () = self.contain() => pending().await,
         };
+        // A command that has ended has ended, also if the runtime has not heard of it yet: the stop is too late.
+        if self.leader.has_ended() {
+            return None;
+        }
         let tree = Arc::clone(&self.tree);
         blocking(move || tree.terminate()).await;
         if timeout(self.limits.kill_grace, self.tree.gone()).await.is_err() {
@@ -125,8 +130,8 @@ impl Running {
     }
 
     /// Reaps the leader and removes the control group.
-    async fn close(&self, mut leader: Leader) -> io::Result<Option<ExitStatus>> {
-        let tree = Arc::clone(&self.tree);
+    async fn close(self) -> io::Result<Option<ExitStatus>> {
+        let Self { tree, mut leader, .. } = self;
         blocking(move || {
             if let Err(err) = tree.close() {
                 tracing::warn!(job = %tree.job, error = %err, "the control group stays behind");

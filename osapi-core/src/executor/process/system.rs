@@ -4,6 +4,7 @@
     reason = "sigaction and pthread_sigmask, and descriptors that tokio has to trust"
 )]
 
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::ptr;
@@ -23,6 +24,23 @@ pub(super) fn watch_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // gives no mutable access to it here.
     let watched = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
     watched.map_err(io::Error::from)
+}
+
+/// Keeps every descriptor above standard error from the programs that this process executes.
+///
+/// # Errors
+/// When they cannot be listed.
+pub(super) fn keep_descriptors() -> io::Result<()> {
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let Some(fd) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if fd > libc::STDERR_FILENO {
+            // SAFETY: setting this flag changes nothing about the descriptor in this process. One that is closed meanwhile fails.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    Ok(())
 }
 
 /// Catches, without doing anything, the signals that are ignored: exec gives a caught signal its default back, an ignored one

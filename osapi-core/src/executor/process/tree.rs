@@ -155,16 +155,16 @@ impl Tree {
     }
 
     fn kill_once(&self) -> Vec<Member> {
+        // Held on to first: what is dying can no longer be recognised, and is to be waited for too.
+        let members = self.members();
         self.signal_process_group(Signal::KILL);
         for group in &self.groups().joined {
-            // It is killed also by its members below; this reaches what is forked meanwhile.
             if let Err(err) = group.kill()
                 && err.kind() != io::ErrorKind::NotFound
             {
                 tracing::debug!(job = %self.job, error = %err, "the control group was not killed");
             }
         }
-        let members = self.members();
         members.iter().for_each(|member| member.signal(Signal::KILL));
         members
     }
@@ -226,20 +226,20 @@ fn belonging(
     is_stray: impl Fn(i32) -> bool,
     started_by: impl Fn(i32) -> StartedBy,
 ) -> Vec<Stat> {
+    let since = leader.map_or(0, |mark| mark.start);
     // While the leader is there, ended or not, its number names its group and session, and nobody else's.
     let leader = leader
-        .filter(|mark| {
-            stats.get(&mark.pid.as_raw_pid()).is_some_and(|stat| stat.start == mark.start)
-        })
+        .filter(|mark| stats.get(&mark.pid.as_raw_pid()).is_some_and(|s| s.start == mark.start))
         .map(|mark| mark.pid.as_raw_pid());
     let is_root = |stat: &Stat| {
         let near = leader.is_some_and(|pid| [stat.pid, stat.group, stat.session].contains(&pid));
-        near || inside.contains(&stat.pid)
-            || match started_by(stat.pid) {
-                StartedBy::Job => true,
-                StartedBy::OtherJob => false,
-                StartedBy::Unknown => is_stray(stat.pid),
-            }
+        // Nothing of the job is older than its leader.
+        let may_be = |found: StartedBy| match found {
+            StartedBy::Job => true,
+            StartedBy::OtherJob => false,
+            StartedBy::Unknown => is_stray(stat.pid),
+        };
+        near || inside.contains(&stat.pid) || (stat.start >= since && may_be(started_by(stat.pid)))
     };
     let alive = || stats.values().filter(|stat| !stat.ended);
     let mut found: BTreeSet<i32> =

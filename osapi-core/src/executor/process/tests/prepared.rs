@@ -1,0 +1,109 @@
+//! What concerns a whole process runs in one of its own: this test program again, with one of the ignored tests.
+
+use super::*;
+use crate::executor::StopReason;
+use crate::executor::process::prepare_this_process;
+
+/// Runs the ignored test `name` of this module in a process that was started the way a careless parent does.
+#[expect(clippy::disallowed_methods, reason = "this is the process executor")]
+fn in_its_own_process(name: &str) {
+    let careless = "import os, signal, sys
+os.umask(0o077)
+os.dup2(0, 42, inheritable=True)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGUSR2])
+os.execv(sys.argv[1], sys.argv[1:])";
+    let module = module_path!().split_once("::").unwrap().1;
+    let status = std::process::Command::new("python3")
+        .args(["-c", careless])
+        .arg(std::env::current_exe().unwrap())
+        .args([&format!("{module}::{name}"), "--exact", "--ignored", "--quiet"])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+fn prepared(work: impl Future<Output = ()>) {
+    prepare_this_process().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(within(work));
+}
+
+#[test]
+fn commands_get_defaults_whatever_the_agent_got() {
+    in_its_own_process("defaults");
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn defaults() {
+    prepared(async {
+        assert_eq!(run(shell("umask")).await.1.stdout(), "0022\n");
+        let signals = async |field: &str| {
+            let (_, seen) = run(exec("grep", [field, "/proc/self/status"])).await;
+            u64::from_str_radix(seen.stdout().split_whitespace().nth(1).unwrap(), 16).unwrap()
+        };
+        assert_eq!(signals("SigBlk").await, 0);
+        // Two belong to the C library (nptl(7)), which lets nobody change them.
+        let of_the_library = 1 << (32 - 1) | 1 << (33 - 1);
+        assert_eq!(signals("SigIgn").await & !of_the_library, 0);
+        // The last one is that of ls itself.
+        assert_eq!(run(exec("ls", ["/proc/self/fd"])).await.1.lines(), ["0", "1", "2", "3"]);
+        // What was to be ignored still does not end this process.
+        let (outcome, _) = run(shell("kill -HUP $PPID; kill -USR1 $PPID")).await;
+        assert_eq!(outcome, Outcome::Exited { code: 0 });
+    });
+}
+
+#[test]
+fn a_subreaper_finds_what_has_left_everything_behind() {
+    in_its_own_process("subreaper");
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn subreaper() {
+    // No group, no session, no parent, no name: only that it fell to this process.
+    let script = "env -i setsid sh -c 'sleep 1000 & echo $!' & wait; echo $$; ";
+    prepared(async {
+        for executor in impatient() {
+            let (outcome, seen) = Run::begin(executor, shell(script)).end().await;
+            assert_eq!(outcome, Outcome::Exited { code: 0 });
+            assert!(!seen.pids(2).await.into_iter().any(is_alive));
+        }
+        for executor in impatient() {
+            let running = Run::begin(executor, shell(&format!("{script} sleep 1000")));
+            let pids = running.seen.pids(2).await;
+            running.stopper.stop(StopReason::Timeout);
+            assert_eq!(running.end().await.0, Outcome::TimedOut);
+            assert!(!pids.into_iter().any(is_alive));
+        }
+        let children = procfs::children(std::process::id() as i32);
+        assert_eq!(children, [0; 0], "every orphan is reaped");
+    });
+}
+
+#[test]
+fn many_at_once_do_not_take_each_other_for_orphans() {
+    in_its_own_process("many");
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn many() {
+    prepared(async {
+        for _ in 0..10 {
+            let script = "setsid sleep 1000 & echo $!; exit 4";
+            let running: Vec<Run> = (0..10).map(|_| Run::shell(script)).collect();
+            for running in running {
+                let (outcome, seen) = running.end().await;
+                assert_eq!(outcome, Outcome::Exited { code: 4 });
+                assert!(!is_alive(seen.pids(1).await[0]));
+            }
+        }
+        let (_, _) = run(exec("true", [])).await;
+        let children = procfs::children(std::process::id() as i32);
+        assert_eq!(children, [0; 0], "every orphan is reaped");
+    });
+}
