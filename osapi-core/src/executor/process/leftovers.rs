@@ -8,9 +8,10 @@ use rustix::process::Pid;
 use tokio::time::timeout;
 
 use super::cgroup::{Cgroup, Cgroups};
+use super::members::{LeaderMark, Reach};
 use super::procfs;
 use super::start::Detail;
-use super::tree::{Groups, LeaderMark, Reach, Tree};
+use super::tree::{Groups, Tree};
 use crate::blocking::blocking;
 use crate::executor::Handle;
 

@@ -1,7 +1,7 @@
 //! Real commands of this machine.
 //!
 //! A command is looked up (`program`) and started (`start`) with a clean `environment`; its output is drained (`pipes`) while it runs
-//! (`run`), until nothing of its `tree` is left, wherever it went: into a `cgroup` of its own, below this process (`children`), or anywhere in
+//! (`run`), until nothing of its `tree` is left. Its `members` are found wherever they went: into a `cgroup` of its own, below this process (`children`), or anywhere in
 //! /proc (`procfs`). [`prepare_this_process`] is for the program around it. Needs Linux 5.3.
 
 mod cgroup;
@@ -9,6 +9,7 @@ mod children;
 mod environment;
 mod facts;
 mod leftovers;
+mod members;
 mod pipes;
 mod prepare;
 mod procfs;

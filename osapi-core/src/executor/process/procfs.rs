@@ -38,7 +38,8 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
         group: id(5)?,
         session: id(6)?,
         start: number(22)?,
-        ended: matches!(fields[0], "Z" | "X"),
+        // The first thread of several may end before the process does.
+        ended: matches!(fields[0], "Z" | "X") && number(20)? <= 1,
     })
 }
 
@@ -106,6 +107,8 @@ mod tests {
         text.extend_from_slice(b"0 0 0 0 0 0 0 0 20 0 1 0 777 0 0");
         let expected = Stat { pid: 7, parent: 1, group: 2, session: 3, start: 777, ended: true };
         assert_eq!(parse_stat(7, &text), Some(expected));
+        let threads = String::from_utf8_lossy(&text).replace("20 0 1 0 777", "20 0 2 0 777");
+        assert!(!parse_stat(7, threads.as_bytes()).unwrap().ended, "another thread goes on");
         assert_eq!(parse_stat(7, b"7 (x) R 1 2"), None);
     }
 

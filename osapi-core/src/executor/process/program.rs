@@ -62,11 +62,17 @@ impl Command {
                 Err(_) => {}
             }
         }
-        let (program, err) =
-            refused.unwrap_or_else(|| (self.name.clone().into(), Errno::NOENT.into()));
-        let mut failure = start_failed(Step::Program, "cannot find", &program, &err);
-        failure.message.push_str(&format!(" in {path}"));
-        Err(failure)
+        Err(match refused {
+            Some((candidate, err)) => {
+                start_failed(Step::Program, "cannot execute", &candidate, &err)
+            }
+            None => {
+                let (name, err) = (Path::new(&self.name), Errno::NOENT.into());
+                let mut failure = start_failed(Step::Program, "cannot find", name, &err);
+                failure.message.push_str(&format!(" (PATH is {path})"));
+                failure
+            }
+        })
     }
 
     /// Says why starting `program`, which was found, failed.

@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::cgroup::Cgroup;
 use super::children::Leader;
+use super::members::Reach;
 use super::program::Command;
 use super::start::{Detail, Started, start};
-use super::tree::{Groups, Reach, Tree};
+use super::tree::{Groups, Tree};
 use crate::blocking::blocking;
 use crate::executor::{Events, Handle, Stop, StopReason};
 use crate::job::Outcome;
@@ -99,7 +100,12 @@ impl Running {
             return None;
         }
         let tree = Arc::clone(&self.tree);
-        blocking(move || tree.terminate()).await;
+        blocking(move || {
+            // From within its control group nothing escapes by forking faster than it is found.
+            tree.contain();
+            tree.terminate();
+        })
+        .await;
         if timeout(self.limits.kill_grace, self.tree.gone()).await.is_err() {
             tracing::info!(job = %self.tree.job, "the command did not end when asked, and is killed");
         }

@@ -13,11 +13,11 @@ use tokio::io::unix::AsyncFd;
 
 use super::cgroup::Cgroup;
 use super::children::Leader;
+use super::members::LeaderMark;
 use super::pipes::Pipes;
 use super::procfs;
 use super::program::Command;
 use super::system;
-use super::tree::LeaderMark;
 use crate::job::Outcome;
 
 /// A command that was started.

@@ -4,6 +4,9 @@ use super::*;
 use crate::executor::StopReason;
 use crate::executor::process::prepare_this_process;
 
+/// Set in a process that runs one test only.
+const ALONE: &str = "OSAPI_TEST_ALONE";
+
 /// Runs the ignored test `name` of this module in a process that was started the way a careless parent does.
 #[expect(clippy::disallowed_methods, reason = "this is the process executor")]
 fn in_its_own_process(name: &str) {
@@ -18,6 +21,7 @@ os.execv(sys.argv[1], sys.argv[1:])";
     let status = std::process::Command::new("python3")
         .args(["-c", careless])
         .arg(std::env::current_exe().unwrap())
+        .env(ALONE, "1")
         .args([&format!("{module}::{name}"), "--exact", "--ignored", "--quiet"])
         .status()
         .unwrap();
@@ -25,6 +29,7 @@ os.execv(sys.argv[1], sys.argv[1:])";
 }
 
 fn prepared(work: impl Future<Output = ()>) {
+    assert!(std::env::var_os(ALONE).is_some(), "other tests of this process would suffer");
     prepare_this_process().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(within(work));
