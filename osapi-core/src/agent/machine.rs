@@ -152,9 +152,7 @@ impl Machine {
             Event::Started { job, handle } => self.started(job, handle),
             Event::Ended { job, finished } => self.ended(job, finished),
             Event::Broke(job) => self.broke(job),
-            Event::LeftoversEnded { job, result, output } => {
-                self.leftovers_ended(job, result, output);
-            }
+            Event::LeftoversEnded { job, result } => self.leftovers_ended(job, result),
             Event::ChunkLost { job, chunk } => self.chunk_lost(job, chunk),
             Event::Due => {}
             Event::Drain => self.start_draining(),

@@ -39,6 +39,13 @@ impl Output {
     pub fn empty() -> Self {
         Self { stdout: StreamReport::empty(), stderr: StreamReport::empty() }
     }
+
+    /// The output of an execution that was interrupted: there may have been any, and nobody knows how much.
+    #[must_use]
+    pub fn unknown() -> Self {
+        let stream = StreamReport { incomplete: true, ..StreamReport::empty() };
+        Self { stdout: stream.clone(), stderr: stream }
+    }
 }
 
 /// How an execution ended, by the executor.
@@ -91,8 +98,6 @@ pub enum Event {
         job: JobId,
         /// Why not, if not.
         result: Result<(), String>,
-        /// What was kept of its output.
-        output: Output,
     },
     /// A chunk that was to be sent cannot be read any more.
     ChunkLost {

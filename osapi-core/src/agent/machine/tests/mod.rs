@@ -1,0 +1,11 @@
+//! The rules of the machine, driven without a runtime.
+
+mod cancel;
+mod crash;
+mod delivery;
+mod drain;
+mod intake;
+mod property;
+mod session;
+mod start;
+mod world;

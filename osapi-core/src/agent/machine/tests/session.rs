@@ -1,0 +1,119 @@
+//! Link, registration, key ring, and the server's time.
+
+use super::super::{Action, Event, Notice};
+use super::world::*;
+use crate::auth::envelope::Signed;
+use crate::job::Outcome;
+use crate::message::{FromAgent, Readiness, Registration};
+
+fn registrations(actions: &[Action]) -> Vec<&Signed<Registration>> {
+    let registration = |action| match action {
+        &Action::Send(FromAgent::Register(ref signed)) => Some(signed),
+        _ => None,
+    };
+    actions.iter().filter_map(registration).collect()
+}
+
+#[test]
+fn it_registers_until_it_is_welcomed_and_is_ready_only_then() {
+    let mut world = World::new();
+    assert!(registrations(&world.live(s(30))).is_empty(), "there is no link");
+    let actions = world.tell(Event::LinkUp);
+    assert_eq!(hellos(&actions)[0].readiness, Readiness::NotReady);
+    let registration = registrations(&actions)[0].verify(&world.identity().key).unwrap();
+    assert_eq!(registration.identity, world.identity());
+    assert!(registrations(&world.live(s(10))).len() >= 4);
+
+    let actions = world.tell(world.welcome());
+    let hello = hellos(&actions)[0];
+    assert_eq!((hello.readiness, hello.ring), (Readiness::Ready, 1));
+    assert!(registrations(&world.live(s(60))).is_empty());
+    world.tell(Event::LinkDown);
+    assert_eq!(registrations(&world.tell(Event::LinkUp)).len(), 1);
+}
+
+#[test]
+fn hellos_come_every_ten_seconds_and_when_asked() {
+    let mut world = World::ready();
+    assert_eq!(hellos(&world.tell(Event::Pinged)).len(), 1);
+    assert_eq!(hellos(&world.live(s(60))).len(), 6);
+    world.tell(Event::LinkDown);
+    assert!(hellos(&world.live(s(60))).is_empty());
+}
+
+#[test]
+fn a_welcome_that_is_not_for_me_or_not_genuine_is_ignored() {
+    let mut world = World::new();
+    world.tell(Event::LinkUp);
+    let other = stranger(world.identity());
+    for welcome in [
+        world.welcome_with(1, |welcome| welcome.identity = other),
+        world.welcome_with(1, |welcome| welcome.ring = signed(&ring(1), &STRANGER)),
+        world.welcome_with(1, |welcome| welcome.ring = signed(&ring(1), &JOBS)),
+    ] {
+        let actions = world.tell(welcome);
+        assert!(matches!(actions[..], [Action::Notice(Notice::WelcomeIgnored(_))]));
+        assert_eq!(world.machine.readiness(), Readiness::NotReady);
+    }
+}
+
+#[test]
+fn a_ring_is_remembered_before_it_is_used_and_never_goes_back() {
+    let mut world = World::new();
+    world.tell(Event::LinkUp);
+    world.syncs_at_once = false;
+    world.tell(world.welcome_with(5, |_| {}));
+    assert_eq!(world.machine.readiness(), Readiness::NotReady);
+    assert_eq!(world.pending.len(), 1);
+    world.syncs_at_once = true;
+    world.sync();
+    assert_eq!((world.machine.readiness(), world.header().ring), (Readiness::Ready, 5));
+
+    let older = world.tell(world.welcome_with(4, |_| {}));
+    assert!(matches!(older[..], [Action::Notice(Notice::WelcomeIgnored(_))]));
+    // Not even after a crash; the same one is taken again.
+    world.crash();
+    world.tell(Event::LinkUp);
+    world.tell(world.welcome_with(4, |_| {}));
+    assert_eq!(world.machine.readiness(), Readiness::NotReady);
+    world.tell(world.welcome_with(5, |_| {}));
+    assert_eq!(world.machine.readiness(), Readiness::Ready);
+}
+
+#[test]
+fn a_key_that_a_newer_ring_withdraws_is_no_longer_taken() {
+    let mut world = World::ready();
+    let order = world.dispatch(&world.order());
+    world.tell(world.welcome_with(2, |welcome| {
+        let mut without = ring(2);
+        without.keys.remove(0);
+        welcome.ring = signed(&without, &ROOT);
+    }));
+    assert_eq!(receipts(&world.tell(order)), [refused(crate::message::Refusal::UnknownKey)]);
+}
+
+#[test]
+fn the_servers_time_goes_on_with_the_time_since_boot() {
+    let mut world = World::ready();
+    let order = world.order();
+    // The own clock stands still, or is set back again and again.
+    world.now.boottime += s(30);
+    world.tell(world.dispatch(&order));
+    assert_eq!(world.outcome(order.job), Outcome::Expired);
+}
+
+#[test]
+fn a_welcome_that_was_delayed_does_not_turn_the_servers_time_back() {
+    let mut world = World::ready();
+    let (order, delayed) = (world.order(), world.welcome());
+    world.now.boottime += s(30);
+    world.tell(delayed);
+    world.tell(world.dispatch(&order));
+    assert_eq!(world.outcome(order.job), Outcome::Expired);
+
+    // The first welcome after a reconnect is believed.
+    let order = world.order();
+    world.tell(Event::LinkDown);
+    world.connect();
+    assert_eq!(starts(&world.tell(world.dispatch(&order))), [order.job]);
+}
