@@ -44,7 +44,7 @@ impl FileJournal {
     /// Opens the journal at `path`, or makes one if nothing is there. Reads the file: call it where blocking is allowed.
     ///
     /// # Errors
-    /// When the file is another agent's, damaged, newer, in use, or cannot be read or made. It is left as it is.
+    /// When the file is another agent's, damaged, newer, in use, or cannot be read or made. What is there is never replaced.
     pub fn open(path: &Path, binding: &Binding) -> Result<Self, OpenError> {
         let (db, header) = open::open_or_create(path, binding)?;
         let (header, given_up) = (Mutex::new(header), AtomicBool::new(false));

@@ -17,7 +17,7 @@ use crate::id::Nonce;
 /// Memory for pages of the file, in bytes. The journal is small, and a start reads it once.
 const CACHE: usize = 2 * 1024 * 1024;
 
-/// Why a journal was not opened. The file was left as it is.
+/// Why a journal was not opened. What it remembers is untouched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
