@@ -1,0 +1,386 @@
+//! The agent at work: one task owns the [`Machine`], tells it what happens, one event at a time, and does what it says.
+//!
+//! The loop itself never waits for a disk, a command or the bus: commits, executions and messages are tasks of their own
+//! ([`writer`], [`execution`], [`voice`]) that tell it when they are done.
+
+mod execution;
+mod line;
+#[cfg(test)]
+mod tests;
+mod voice;
+mod work;
+mod writer;
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::journal::{Journal, JournalError};
+use super::machine::{Action, Config, Drained, Event, Machine, Notice, Now};
+use super::spool;
+use crate::auth::keys::SigningKey;
+use crate::backend::Bus;
+use crate::blocking::blocking;
+use crate::clock::Clock;
+use crate::executor::{Executor, Stopper};
+use crate::id::{InstanceId, JobId, PublicKey};
+use crate::job::limits::{OUTPUT_KEPT_DEFAULT, QUEUE_MAX, SLOTS_DEFAULT};
+use crate::job::{Failure, Operation};
+use crate::message::Readiness;
+use line::Line;
+use voice::{Said, Voice};
+use work::{Done, Work};
+use writer::Writer;
+
+/// Events of executions that may wait for the loop. What tells them waits while it is full.
+const EVENTS: usize = 256;
+
+/// What an agent is made of.
+pub struct AgentParts {
+    /// How it speaks with controllers.
+    pub bus: Arc<dyn Bus>,
+    /// What it remembers; its header says under which name.
+    pub journal: Arc<dyn Journal>,
+    /// What performs operations.
+    pub executor: Arc<dyn Executor>,
+    /// Its clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Its key: the one that the journal is bound to.
+    pub key: Arc<SigningKey>,
+    /// The fleet's root key.
+    pub root: PublicKey,
+    /// The host's full host name.
+    pub hostname: String,
+    /// Version of the build.
+    pub version: String,
+    /// A directory of its own for the output of commands. It is made if it is missing.
+    pub spool: PathBuf,
+    /// Its bounds.
+    pub limits: Limits,
+}
+
+/// The bounds of an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Executions at once.
+    pub slots: usize,
+    /// Accepted jobs that may wait for a slot.
+    pub queue: usize,
+    /// Bytes kept of each output stream.
+    pub output_kept: usize,
+    /// How long running commands may go on once the agent is told to end.
+    pub drain_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            slots: SLOTS_DEFAULT,
+            queue: QUEUE_MAX,
+            output_kept: OUTPUT_KEPT_DEFAULT,
+            drain_grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why an agent did not begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// The journal is bound to another fleet or key.
+    #[error("journal belongs to another {0}")]
+    OtherJournal(&'static str),
+    /// The journal cannot be read.
+    #[error("cannot read what was journaled")]
+    Journal(#[from] JournalError),
+    /// The directory for output cannot be used.
+    #[error("cannot use directory {} for output", path.display())]
+    Spool {
+        /// The directory.
+        path: PathBuf,
+        /// The system's word.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// An agent that has not begun.
+pub struct Agent {
+    parts: AgentParts,
+    readiness: watch::Sender<Readiness>,
+}
+
+impl Agent {
+    /// An agent of these parts.
+    #[must_use]
+    pub fn new(parts: AgentParts) -> Self {
+        Self { parts, readiness: watch::Sender::new(Readiness::NotReady) }
+    }
+
+    /// Whether it takes new jobs, as it changes.
+    #[must_use]
+    pub fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.readiness.subscribe()
+    }
+
+    /// Works until `shutdown`, then drains: what runs may end within [`Limits::drain_grace`], the rest is stopped, reports are
+    /// sent, and the result says what is left. What is left is in the journal.
+    ///
+    /// # Errors
+    /// When it cannot begin. Once it has begun, it goes on: with a journal that fails it takes no more jobs and says so.
+    ///
+    /// # Cancel safety
+    /// Dropping it is a crash of the agent: the next run recovers from the journal.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<Drained, AgentError> {
+        let machine = self.machine().await?;
+        let spooled = self.clean_spool(&machine).await?;
+        let mut runner = Runner::new(machine, self.parts, self.readiness);
+        runner.on_disk = spooled;
+        let drained = runner.run(shutdown).await;
+        tracing::info!(
+            unanswered = drained.unanswered,
+            waiting = drained.waiting,
+            running = drained.running,
+            "agent has ended"
+        );
+        Ok(drained)
+    }
+
+    async fn machine(&self) -> Result<Machine, AgentError> {
+        let AgentParts { journal, key, root, executor, limits, .. } = &self.parts;
+        let header = journal.header();
+        if header.binding.key != key.public() {
+            return Err(AgentError::OtherJournal("key"));
+        }
+        if header.binding.fleet != root.fleet() {
+            return Err(AgentError::OtherJournal("fleet"));
+        }
+        let entries = journal.entries().await?;
+        let executor = Arc::clone(executor);
+        let config = Config {
+            instance: InstanceId::random(),
+            key: Arc::clone(key),
+            root: *root,
+            hostname: self.parts.hostname.clone(),
+            version: self.parts.version.clone(),
+            slots: limits.slots,
+            queue: limits.queue,
+            admit: Arc::new(move |operation| supported(&*executor, operation)),
+            drain_grace: limits.drain_grace,
+        };
+        Ok(Machine::new(config, header, entries))
+    }
+
+    /// Removes output that nobody needs any more, and tells of which jobs there is some.
+    async fn clean_spool(&self, machine: &Machine) -> Result<HashSet<JobId>, AgentError> {
+        let path = self.parts.spool.clone();
+        let error = |source| AgentError::Spool { path: path.clone(), source };
+        let dir = path.clone();
+        let found = blocking(move || {
+            std::fs::create_dir_all(&dir)?;
+            spool::jobs_in(&dir)
+        });
+        let (needed, orphans): (Vec<_>, Vec<_>) =
+            found.await.map_err(error)?.into_iter().partition(|job| machine.needs_output(*job));
+        let dir = path.clone();
+        let discard = move || orphans.into_iter().try_for_each(|job| spool::discard(&dir, job));
+        blocking(discard).await.map_err(error)?;
+        Ok(needed.into_iter().collect())
+    }
+}
+
+fn supported(executor: &dyn Executor, operation: &Operation) -> Result<(), Failure> {
+    if executor.supports(operation) {
+        return Ok(());
+    }
+    let message = format!("this agent cannot perform '{}' operations", operation.kind());
+    Err(Failure::new("unsupported", message))
+}
+
+/// The loop and what belongs to it.
+struct Runner {
+    machine: Machine,
+    parts: AgentParts,
+    readiness: watch::Sender<Readiness>,
+    line: Line,
+    work: Work,
+    writer: Writer,
+    voice: Voice,
+    /// Executions told the loop what happened to them.
+    told: mpsc::Receiver<Event>,
+    tell: mpsc::Sender<Event>,
+    stoppers: HashMap<JobId, Stopper>,
+    /// Jobs of which there may be output on disk.
+    on_disk: HashSet<JobId>,
+    drained: Option<Drained>,
+}
+
+/// What woke the loop.
+enum Woken {
+    Event(Event),
+    Work(Done),
+    Line(line::Heard),
+    Shutdown,
+}
+
+impl Runner {
+    fn new(machine: Machine, parts: AgentParts, readiness: watch::Sender<Readiness>) -> Self {
+        let (tell, told) = mpsc::channel(EVENTS);
+        let name = machine.identity().name.clone();
+        let line = Line::new(Arc::clone(&parts.bus), name);
+        let voice = Voice::new(machine.identity().clone(), &parts, tell.clone());
+        Self {
+            machine,
+            line,
+            work: Work::default(),
+            writer: Writer::new(Arc::clone(&parts.journal)),
+            voice,
+            told,
+            tell,
+            stoppers: HashMap::new(),
+            on_disk: HashSet::new(),
+            drained: None,
+            parts,
+            readiness,
+        }
+    }
+
+    async fn run(mut self, shutdown: CancellationToken) -> Drained {
+        self.tell(Event::Begin);
+        self.line.open(&mut self.work);
+        let mut is_draining = false;
+        loop {
+            if let Some(drained) = self.drained {
+                self.voice.finish().await;
+                return drained;
+            }
+            match self.next(&shutdown, is_draining).await {
+                Woken::Event(event) => self.heard(event),
+                Woken::Work(done) => self.done(done),
+                Woken::Line(heard) => {
+                    if let Some(event) = self.line.heard(heard, &mut self.work) {
+                        self.tell(event);
+                    }
+                }
+                Woken::Shutdown => {
+                    is_draining = true;
+                    self.tell(Event::Drain);
+                }
+            }
+        }
+    }
+
+    /// Waits for whatever comes first. Every branch only takes what is there once it wins, so that nothing is lost with the others.
+    async fn next(&mut self, shutdown: &CancellationToken, is_draining: bool) -> Woken {
+        let now = self.now();
+        let due = self.machine.next_due(now);
+        let pause = due.map(|due| due.saturating_sub(now.boottime));
+        let due = async {
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(event) = self.told.recv() => Woken::Event(event),
+            Some(done) = self.work.next() => Woken::Work(done),
+            heard = self.line.next() => Woken::Line(heard),
+            () = due => Woken::Event(Event::Due),
+            () = shutdown.cancelled(), if !is_draining => Woken::Shutdown,
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { wall: self.parts.clock.wall(), boottime: self.parts.clock.boottime() }
+    }
+
+    fn heard(&mut self, event: Event) {
+        if let Event::Ended { job, .. } = &event {
+            self.stoppers.remove(job);
+        }
+        self.tell(event);
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Nothing => {}
+            Done::Committed(ids, result) => {
+                self.writer.is_free();
+                for id in ids {
+                    self.tell(match &result {
+                        Ok(()) => Event::Committed(id),
+                        Err(why) => Event::CommitFailed(id, why.clone()),
+                    });
+                }
+            }
+            Done::Subscribed(subscribed) => {
+                if let Some(event) = self.line.subscribed(subscribed, &mut self.work) {
+                    self.tell(event);
+                }
+            }
+            Done::Leftovers(job, result) => self.tell(Event::LeftoversEnded { job, result }),
+            Done::Broke(job) => {
+                self.stoppers.remove(&job);
+                self.tell(Event::Broke(job));
+            }
+        }
+        self.writer.write(&mut self.work);
+    }
+
+    /// Tells the machine and does what it says.
+    fn tell(&mut self, event: Event) {
+        let now = self.now();
+        for action in self.machine.on(event, now) {
+            self.act(action);
+        }
+        self.writer.write(&mut self.work);
+        let readiness = self.machine.readiness();
+        self.readiness.send_if_modified(|known| std::mem::replace(known, readiness) != readiness);
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Send(message) => self.voice.say(Said::Message(message)),
+            Action::SendReport(job) => self.voice.say(Said::Report(job)),
+            Action::SendChunk { job, chunk, sha256 } => self.voice.send_chunk(job, chunk, sha256),
+            Action::Commit { id, changes } => self.writer.queue(id, changes),
+            Action::Start(task) => {
+                self.on_disk.insert(task.job);
+                let (stopper, stop) = crate::executor::Stop::channel();
+                self.stoppers.insert(task.job, stopper);
+                let execution = execution::Execution::new(&self.parts, task, self.tell.clone());
+                self.work.execute(execution.job(), execution.run(stop));
+            }
+            Action::Stop(job, reason) => {
+                if let Some(stopper) = self.stoppers.get(&job) {
+                    stopper.stop(reason);
+                }
+            }
+            Action::EndLeftovers(handle) => {
+                let executor = Arc::clone(&self.parts.executor);
+                self.work.end_leftovers(executor, handle);
+            }
+            Action::DiscardOutput(job) => {
+                if self.on_disk.remove(&job) {
+                    self.work.discard(self.parts.spool.clone(), job);
+                }
+            }
+            Action::Notice(notice) => log(&notice),
+            Action::Done(drained) => self.drained = Some(drained),
+        }
+    }
+}
+
+fn log(notice: &Notice) {
+    let job = notice.job().map(|job| job.to_string());
+    if notice.is_alarm() {
+        tracing::error!(job, "{notice}");
+    } else {
+        tracing::warn!(job, "{notice}");
+    }
+}

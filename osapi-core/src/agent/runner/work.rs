@@ -1,0 +1,132 @@
+//! What runs beside the loop, and what it tells when it is done, also if it panics.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::task::{Id, JoinSet};
+
+use super::line::Subscribed;
+use crate::agent::journal::{Change, Journal};
+use crate::agent::machine::CommitId;
+use crate::agent::spool;
+use crate::blocking::blocking;
+use crate::executor::{Executor, Handle};
+use crate::id::JobId;
+
+/// What was done.
+pub(super) enum Done {
+    /// Nothing that the machine has to know.
+    Nothing,
+    /// These commits were synced, or may not have been kept.
+    Committed(Vec<CommitId>, Result<(), String>),
+    /// The agent listens to its subjects, or cannot.
+    Subscribed(Subscribed),
+    /// Leftovers were ended, or not.
+    Leftovers(JobId, Result<(), String>),
+    /// An executor panicked.
+    Broke(JobId),
+}
+
+/// What is to be told if a task panics.
+enum Purpose {
+    Commit(Vec<CommitId>),
+    Execution(JobId),
+    Leftovers(JobId),
+    Subscription,
+    Other,
+}
+
+#[derive(Default)]
+pub(super) struct Work {
+    tasks: JoinSet<Done>,
+    purposes: HashMap<Id, Purpose>,
+}
+
+impl Work {
+    /// What is done next; `None` if nothing is under way.
+    pub(super) async fn next(&mut self) -> Option<Done> {
+        match self.tasks.join_next_with_id().await? {
+            Ok((id, done)) => {
+                self.purposes.remove(&id);
+                Some(done)
+            }
+            Err(err) => {
+                tracing::error!(error = %err, "a task of the agent ended without a word");
+                let purpose = self.purposes.remove(&err.id());
+                Some(purpose.map_or(Done::Nothing, |purpose| purpose.broken(&err)))
+            }
+        }
+    }
+
+    fn spawn(&mut self, purpose: Purpose, task: impl Future<Output = Done> + Send + 'static) {
+        let id = self.tasks.spawn(task).id();
+        self.purposes.insert(id, purpose);
+    }
+
+    pub(super) fn commit(
+        &mut self,
+        journal: Arc<dyn Journal>,
+        ids: Vec<CommitId>,
+        changes: Vec<Change>,
+    ) {
+        self.spawn(Purpose::Commit(ids.clone()), async move {
+            let result = journal.commit(changes).await.map_err(|err| chain(&err));
+            Done::Committed(ids, result)
+        });
+    }
+
+    pub(super) fn execute(
+        &mut self,
+        job: JobId,
+        execution: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.spawn(Purpose::Execution(job), async move {
+            execution.await;
+            Done::Nothing
+        });
+    }
+
+    pub(super) fn end_leftovers(&mut self, executor: Arc<dyn Executor>, handle: Handle) {
+        self.spawn(Purpose::Leftovers(handle.job), async move {
+            let result = executor.end_leftovers(&handle).await.map_err(|err| chain(&err));
+            Done::Leftovers(handle.job, result)
+        });
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        subscribing: impl Future<Output = Subscribed> + Send + 'static,
+    ) {
+        self.spawn(Purpose::Subscription, async move { Done::Subscribed(subscribing.await) });
+    }
+
+    pub(super) fn discard(&mut self, dir: PathBuf, job: JobId) {
+        self.spawn(Purpose::Other, async move {
+            if let Err(err) = blocking(move || spool::discard(&dir, job)).await {
+                tracing::warn!(%job, error = %err, "output that is not needed any more stays on disk");
+            }
+            Done::Nothing
+        });
+    }
+}
+
+impl Purpose {
+    fn broken(self, err: &tokio::task::JoinError) -> Done {
+        match self {
+            Self::Commit(ids) => Done::Committed(ids, Err(err.to_string())),
+            Self::Execution(job) => Done::Broke(job),
+            Self::Leftovers(job) => Done::Leftovers(job, Err(err.to_string())),
+            Self::Subscription => Done::Subscribed(None),
+            Self::Other => Done::Nothing,
+        }
+    }
+}
+
+/// An error with everything beneath it.
+fn chain(err: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(err), |&err| err.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
