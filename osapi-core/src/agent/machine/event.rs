@@ -169,6 +169,8 @@ pub enum Notice {
     OtherBody(JobId),
     /// A cancel was ignored.
     CancelIgnored(Option<JobId>, &'static str),
+    /// The host's names do not fit into a registration.
+    NotRegistered,
     /// A welcome was ignored.
     WelcomeIgnored(&'static str),
     /// An answer was ignored.
@@ -193,6 +195,7 @@ impl Notice {
     pub fn is_alarm(&self) -> bool {
         match self {
             Self::OtherBody(_)
+            | Self::NotRegistered
             | Self::Conflict(_)
             | Self::JournalFailed(_)
             | Self::LeftoversRemain(..)
@@ -219,7 +222,7 @@ impl Notice {
             | Self::LeftoversRemain(job, _)
             | Self::OutputLost(job)
             | Self::Lost(job) => Some(*job),
-            Self::WelcomeIgnored(_) | Self::JournalFailed(_) => None,
+            Self::NotRegistered | Self::WelcomeIgnored(_) | Self::JournalFailed(_) => None,
         }
     }
 }
@@ -230,6 +233,7 @@ impl fmt::Display for Notice {
             Self::Refused(_, why) => write!(f, "order refused: {why:?}"),
             Self::OtherBody(_) => f.write_str("a second order bears the id of a known job"),
             Self::CancelIgnored(_, why) => write!(f, "cancel ignored: {why}"),
+            Self::NotRegistered => f.write_str("the host's names do not fit into a registration"),
             Self::WelcomeIgnored(why) => write!(f, "welcome ignored: {why}"),
             Self::AnswerIgnored(_, why) => write!(f, "answer ignored: {why}"),
             Self::Conflict(_) => f.write_str("the store has another report of this execution"),

@@ -144,7 +144,7 @@ impl Machine {
         };
         match Signed::sign(&registration, &self.config.key) {
             Ok(signed) => self.send(FromAgent::Register(signed)),
-            Err(_) => self.notice(Notice::WelcomeIgnored("the registration is too large to send")),
+            Err(_) => self.notice(Notice::NotRegistered),
         }
         let pause = pause_after(self.session.tries);
         self.session.tries = self.session.tries.saturating_add(1);

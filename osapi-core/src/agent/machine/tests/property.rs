@@ -41,7 +41,7 @@ enum Step {
     /// Time passes on both clocks.
     Wait(u64),
     /// The agent's wall clock is set by that many seconds.
-    StepWall(i64),
+    SetWall(i64),
     /// The agent's wall clock stands still while time passes.
     Stall(u64),
 }
@@ -64,7 +64,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::LinkUp),
         1 => Just(Step::LinkDown),
         2 => (0..25_u64).prop_map(Step::Wait),
-        1 => (-40..40_i64).prop_map(Step::StepWall),
+        1 => (-40..40_i64).prop_map(Step::SetWall),
         1 => (0..25_u64).prop_map(Step::Stall),
     ]
 }
@@ -220,7 +220,7 @@ impl Play {
             Step::LinkUp => self.tell(Event::LinkUp),
             Step::LinkDown => self.tell(Event::LinkDown),
             Step::Wait(seconds) => self.pass(s(seconds), seconds.cast_signed()),
-            Step::StepWall(seconds) => self.pass(Duration::ZERO, seconds),
+            Step::SetWall(seconds) => self.pass(Duration::ZERO, seconds),
             Step::Stall(seconds) => self.pass(s(seconds), 0),
         }
     }

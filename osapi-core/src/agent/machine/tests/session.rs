@@ -7,10 +7,12 @@ use crate::job::Outcome;
 use crate::message::{FromAgent, Readiness, Registration};
 
 fn registrations(actions: &[Action]) -> Vec<&Signed<Registration>> {
-    let registration = |action| match action {
-        &Action::Send(FromAgent::Register(ref signed)) => Some(signed),
-        _ => None,
-    };
+    fn registration(action: &Action) -> Option<&Signed<Registration>> {
+        match action {
+            Action::Send(FromAgent::Register(signed)) => Some(signed),
+            _ => None,
+        }
+    }
     actions.iter().filter_map(registration).collect()
 }
 

@@ -19,7 +19,7 @@ use crate::id::{Digest, Identity, InstanceId, JobId, StoreId};
 use crate::job::record::VERSION;
 use crate::job::{ClaimRule, Exec, Failure, Operation, Outcome, Report, Submitter};
 use crate::message::order::{Answer, AnswerKind, CancelOrder, Order};
-use crate::message::{FromAgent, ReceiptKind, Refusal, ToAgent, Welcome};
+use crate::message::{FromAgent, Hello, ReceiptKind, Refusal, ToAgent, Welcome};
 
 pub(super) static ROOT: LazyLock<SigningKey> = LazyLock::new(SigningKey::generate);
 pub(super) static JOBS: LazyLock<SigningKey> = LazyLock::new(SigningKey::generate);
@@ -334,18 +334,22 @@ pub(super) fn reports(actions: &[Action]) -> Vec<JobId> {
 }
 
 pub(super) fn notices(actions: &[Action]) -> Vec<&Notice> {
-    let notice = |action| match action {
-        &Action::Notice(ref notice) => Some(notice),
-        _ => None,
-    };
+    fn notice(action: &Action) -> Option<&Notice> {
+        match action {
+            Action::Notice(notice) => Some(notice),
+            _ => None,
+        }
+    }
     actions.iter().filter_map(notice).collect()
 }
 
-pub(super) fn hellos(actions: &[Action]) -> Vec<&crate::message::Hello> {
-    let hello = |action| match action {
-        &Action::Send(FromAgent::Hello(ref hello)) => Some(hello),
-        _ => None,
-    };
+pub(super) fn hellos(actions: &[Action]) -> Vec<&Hello> {
+    fn hello(action: &Action) -> Option<&Hello> {
+        match action {
+            Action::Send(FromAgent::Hello(hello)) => Some(hello),
+            _ => None,
+        }
+    }
     actions.iter().filter_map(hello).collect()
 }
 
