@@ -89,6 +89,29 @@ pub trait Endpoint: Send + Sync + 'static {
     const INFO: Info;
 }
 
+/// The path of `E` with `params` filled in and percent-encoded (RFC 3986 §2.3: all but unreserved characters).
+#[must_use]
+pub fn path_of<E: Endpoint>(params: &E::Path) -> String {
+    let mut path = E::INFO.path.to_owned();
+    for (name, value) in params.to_pairs() {
+        path = path.replace(&format!("{{{name}}}"), &encode(&value));
+    }
+    path
+}
+
+fn encode(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("writing to a string does not fail");
+        }
+    }
+    encoded
+}
+
 /// A type that travels in a body.
 #[cfg(not(feature = "openapi"))]
 pub trait ApiType: Serialize + DeserializeOwned + Send + 'static {}
@@ -113,9 +136,9 @@ pub struct Entry {
     /// The schema of the request body; `None` if it takes none.
     #[cfg(feature = "openapi")]
     pub body: Option<Schema>,
-    /// The schema of the answer.
+    /// The schema of the answer; `None` if it is not JSON, or has no body.
     #[cfg(feature = "openapi")]
-    pub answer: Schema,
+    pub answer: Option<Schema>,
 }
 
 /// Makes the schema of one type.
@@ -134,14 +157,32 @@ impl Entry {
             body: (std::mem::size_of::<E::Body>() > 0)
                 .then_some(|generator| generator.subschema_for::<E::Body>()),
             #[cfg(feature = "openapi")]
-            answer: |generator| generator.subschema_for::<E::Answer>(),
+            answer: (std::mem::size_of::<E::Answer>() > 0)
+                .then_some(|generator| generator.subschema_for::<E::Answer>()),
         }
     }
 }
 
-/// The path of `E` with these parameters, which are tokens that need no encoding.
-pub(crate) fn location<E: Endpoint>(params: &E::Path) -> String {
-    let put =
-        |path: String, (name, value): (&str, String)| path.replace(&format!("{{{name}}}"), &value);
-    params.to_pairs().into_iter().fold(E::INFO.path.to_owned(), put)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::endpoints::{JobOutput, JobsList};
+    use crate::api::params::OutputPath;
+    use crate::clock::Timestamp;
+    use crate::id::JobId;
+    use crate::job::report::Stream;
+
+    #[test]
+    fn parameters_fill_their_places() {
+        let id = JobId::new(Timestamp::from_unix_millis(0));
+        let path = OutputPath { id, host: "web-01".parse().unwrap(), stream: Stream::Stderr };
+        assert_eq!(path_of::<JobOutput>(&path), format!("/v1/jobs/{id}/output/web-01/stderr"));
+        assert_eq!(path_of::<JobsList>(&()), JobsList::INFO.path);
+    }
+
+    #[test]
+    fn what_is_reserved_is_encoded() {
+        assert_eq!(encode("a-._~Z9"), "a-._~Z9");
+        assert_eq!(encode("a/b c:{é"), "a%2Fb%20c%3A%7B%C3%A9");
+    }
 }

@@ -1,6 +1,6 @@
 //! Every endpoint of the API. The only place where a path or a method stands.
 
-use super::endpoint::{Access, Endpoint, Entry, Info, Media, Method};
+use super::endpoint::{Access, Endpoint, Entry, Info, Media, Method, path_of};
 use super::params::{
     AgentPath, FollowQuery, JobPath, JobsQuery, OutputPath, TargetPath, WaitQuery,
 };
@@ -210,7 +210,7 @@ impl JobOutput {
     /// Where one stream of one host of a job is.
     #[must_use]
     pub fn location(id: JobId, host: &AgentName, stream: Stream) -> String {
-        super::endpoint::location::<Self>(&OutputPath { id, host: host.clone(), stream })
+        path_of::<Self>(&OutputPath { id, host: host.clone(), stream })
     }
 }
 
@@ -218,7 +218,7 @@ impl JobGet {
     /// Where a job is.
     #[must_use]
     pub fn location(id: JobId) -> String {
-        super::endpoint::location::<Self>(&JobPath { id })
+        path_of::<Self>(&JobPath { id })
     }
 }
 

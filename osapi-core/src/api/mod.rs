@@ -10,6 +10,6 @@ pub mod params;
 pub mod problem;
 pub mod types;
 
-pub use endpoint::{Access, Endpoint, Entry, Info, Method};
+pub use endpoint::{Access, Endpoint, Entry, Info, Method, path_of};
 pub use params::Params;
 pub use problem::{Code, Problem};
