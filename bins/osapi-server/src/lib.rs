@@ -1,1 +1,32 @@
-//! Placeholder.
+//! HTTP around the controller: HTTP/1.1, one request at a time per connection, and no rule of its own about jobs.
+//!
+//! In the order in which a request flows: [`listen`] binds, [`serve`] accepts and ends, `connection` speaks HTTP with timeouts,
+//! `pipeline` takes one request through its numbered steps (`router`, `gate`, `params`, `body`, then one of the `handlers`), and
+//! `answer` or `failure` makes the response. Which endpoints there are is declared in [`osapi_core::api::endpoints`], nowhere here.
+
+mod access_log;
+mod answer;
+mod body;
+mod connection;
+mod failure;
+mod gate;
+mod handler;
+mod handlers;
+mod idempotency;
+pub mod limits;
+pub mod listen;
+mod params;
+mod pipeline;
+mod prefer;
+mod range;
+pub mod router;
+pub mod serve;
+mod stall;
+
+pub use limits::Limits;
+pub use listen::{BindError, bind};
+pub use router::RouterError;
+pub use serve::{Ended, Server, serve};
+
+#[cfg(test)]
+mod tests;

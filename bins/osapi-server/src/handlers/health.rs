@@ -1,0 +1,33 @@
+//! Endpoints about the server itself.
+
+use osapi_core::api::Code;
+use osapi_core::api::endpoints::{HealthDetails, HealthGet, HealthReady};
+use osapi_core::api::types::{Health, HealthStatus, Ready};
+use osapi_core::auth::authorize::Permit;
+use osapi_core::controller::Controller;
+
+use super::Outcome;
+use crate::answer::Answer;
+use crate::failure::Failure;
+use crate::handler::Call;
+
+pub(super) async fn get(_: Controller, _: Call<HealthGet>) -> Outcome<Health> {
+    Ok(Answer::Json(Health { status: "ok".into() }))
+}
+
+pub(super) async fn ready(controller: Controller, _: Call<HealthReady>) -> Outcome<Ready> {
+    if controller.is_ready() {
+        Ok(Answer::Json(Ready { status: "ready".into() }))
+    } else {
+        let detail = "the server has not read its store yet: try again in a moment";
+        Err(Failure::new(Code::NotReady, detail))
+    }
+}
+
+pub(super) async fn status(
+    controller: Controller,
+    permit: Permit,
+    _: Call<HealthDetails>,
+) -> Outcome<HealthStatus> {
+    Ok(Answer::Json(controller.health(&permit).await?))
+}
