@@ -6,14 +6,14 @@ use std::thread::available_parallelism;
 use rustix::system::uname;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::job::facts::{Facts, Os};
+use crate::job::host_facts::{HostFacts, Os};
 
 /// The facts of this host, now. What cannot be read is empty or zero.
-pub(super) fn gather() -> Facts {
+pub(super) fn gather() -> HostFacts {
     let uname = uname();
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let meminfo = read("/proc/meminfo");
-    Facts {
+    HostFacts {
         hostname: text(uname.nodename()),
         // The second is for images whose /etc is empty (os-release(5)).
         os: os(&[read("/etc/os-release"), read("/usr/lib/os-release")]),
