@@ -158,8 +158,7 @@ impl Follower {
                 Effect::LoadHosts(record) => {
                     let shared = Arc::clone(&self.shared);
                     self.loads.spawn(async move {
-                        let hosts =
-                            records::load_hosts(&*shared.store, record.job, &record.hosts).await;
+                        let hosts = load_hosts(&shared, &record).await;
                         Loaded::Hosts(record, hosts)
                     });
                 }
@@ -178,6 +177,19 @@ impl Follower {
                     });
                 }
             }
+        }
+    }
+}
+
+/// Reads the host list of a job: again and again while the store cannot be reached, for only what was read can be damaged.
+async fn load_hosts(shared: &Shared, record: &JobRecord) -> Result<Vec<Host>, StoreError> {
+    loop {
+        match records::load_hosts(&*shared.store, record.job, &record.hosts).await {
+            Err(err) if !matches!(err, StoreError::Damaged(_)) => {
+                tracing::warn!(job = %record.job, error = &err as &dyn std::error::Error, "a host list cannot be read: it is tried again");
+                tokio::time::sleep(limits::RESEND_MIN).await;
+            }
+            result => return result,
         }
     }
 }

@@ -471,6 +471,8 @@ async fn a_restart_forgets_nothing_and_finishes_what_was_open() {
     agent.order().await;
     agent.send_report(&agent.report(done, Outcome::Exited { code: 0 }, b"kept")).await;
     let before = first.details(&admin(), done, Duration::from_secs(1)).await.unwrap();
+    // Ids order by the millisecond.
+    tokio::time::advance(Duration::from_millis(1)).await;
     let open = first.submit(&admin(), submission(&fleet, Target::Any)).await.unwrap();
     first.stop().await;
     drop(first);
@@ -735,7 +737,8 @@ async fn over_a_store_and_a_bus_that_fail_every_job_still_ends_once() {
                 results = async { loop {
                     match controller.results(&me, job, None).await {
                         Ok(results) => break results,
-                        Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                        Err(Error::Store(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
+                        Err(err) => panic!("{err:?}"),
                     }
                 } } => results,
                 () = answer_until_stored => unreachable!(),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::executor::process::environment::{User, environment};
-use crate::job::Facts;
+use crate::job::HostFacts;
 use crate::job::report::Step;
 
 const ENOENT: i32 = 2;
@@ -141,7 +141,7 @@ async fn the_handle_names_the_process() {
 async fn facts_are_returned_as_a_value() {
     let (outcome, _) = run(Operation::Facts).await;
     let Outcome::Returned { value } = outcome else { panic!("{outcome:?}") };
-    let facts: Facts = serde_json::from_value(value).unwrap();
+    let facts: HostFacts = serde_json::from_value(value).unwrap();
     assert_eq!(facts.hostname, run(exec("uname", ["-n"])).await.1.stdout().trim());
     assert_eq!(facts.kernel, run(exec("uname", ["-r"])).await.1.stdout().trim());
 }
