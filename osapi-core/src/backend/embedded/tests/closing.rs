@@ -18,23 +18,29 @@ fn key(text: &str) -> Key {
 #[tokio::test]
 async fn closing_commits_what_waits() {
     let medium = Medium::default();
-    let store = Arc::new(medium.open(Limits::default()));
+    // One write each, so that many commits are still to come.
+    let one = Limits { batch_writes: 1, ..Limits::default() };
+    let store = Arc::new(medium.open(one.clone()));
     medium.hold();
     let mut writers = JoinSet::new();
-    for (text, waiting) in [("a", 0), ("b", 1)] {
+    for n in 0..50 {
         let store_of = Arc::clone(&store);
-        writers.spawn(async move { store_of.create(B, &key(text), "v".into()).await });
-        until(|| medium.waits() && store.waiting() == waiting).await;
+        writers.spawn(async move { store_of.create(B, &Key::of(&[&n]), "v".into()).await });
     }
+    until(|| medium.waits() && store.waiting() == 49).await;
     let release = async {
         until(|| matches!(*store.link().borrow(), Link::Down(_))).await;
+        // Closing has every chance to be too quick.
+        for _ in 0..100 {
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+        }
         medium.release();
     };
     tokio::join!(store.close(), release);
     assert!(writers.join_all().await.iter().all(Result::is_ok));
-    let store = medium.open(Limits::default());
-    for text in ["a", "b"] {
-        assert!(store.get(B, &key(text)).await.unwrap().is_some(), "{text}");
+    let store = medium.open(one);
+    for n in 0..50 {
+        assert!(store.get(B, &Key::of(&[&n])).await.unwrap().is_some(), "{n}");
     }
 }
 
