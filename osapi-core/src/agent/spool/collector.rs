@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use super::kept::write_trailer;
 use super::layout::{Extent, Layout};
 use super::{Kept, MEMORY_MAX, Output};
 use crate::id::Digest;
@@ -97,6 +98,10 @@ impl Collector {
                 self.output(extent, Kept::in_memory(ordered.into()))
             }
             Storage::File(file) => {
+                if let Err(err) = write_trailer(&file, extent) {
+                    let path = self.path.display();
+                    tracing::warn!(%path, error = %err, "output will not outlive this process");
+                }
                 let kept = Kept::on_disk(file, self.path.clone(), extent);
                 self.output(extent, kept)
             }

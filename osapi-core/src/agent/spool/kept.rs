@@ -14,7 +14,6 @@ use super::file_name;
 use super::layout::Extent;
 use crate::blocking::blocking;
 use crate::id::{Digest, JobId};
-use crate::job::StreamReport;
 use crate::job::report::Stream;
 
 /// Reads files in pieces of this many bytes, to keep memory flat.
@@ -39,27 +38,26 @@ impl Kept {
         Self(Source::File { file: Arc::new(file), path, extent })
     }
 
-    /// Opens what an earlier process left in `dir`, and checks that it is what `report` says.
+    /// Opens what an earlier process left in `dir`, and checks that it is `kept` bytes with this hash.
     ///
     /// Only what was larger than [`super::MEMORY_MAX`] was ever on disk.
     ///
     /// # Errors
-    /// `NotFound` if there is none, `InvalidData` if it is not what `report` says, and whatever reading gives.
+    /// `NotFound` if there is none, `InvalidData` if it is something else, and whatever reading gives.
     pub async fn open(
         dir: &Path,
         job: JobId,
         stream: Stream,
-        report: &StreamReport,
+        kept: u64,
+        sha256: Digest,
     ) -> io::Result<Self> {
-        let extent = Extent { total: report.total, kept: report.kept, head: report.head };
-        let (path, expected) = (dir.join(file_name(job, stream)), report.sha256);
-        if extent.kept == 0 {
-            return Ok(Self::in_memory(Bytes::new()));
-        }
+        let path = dir.join(file_name(job, stream));
         blocking(move || {
-            let kept = Self::on_disk(File::open(&path)?, path, extent);
-            if extent.is_sound() && kept.hash()? == expected {
-                return Ok(kept);
+            let file = File::open(&path)?;
+            let extent = read_trailer(&file, kept)?;
+            let found = Self::on_disk(file, path, extent);
+            if extent.is_sound() && found.hash()? == sha256 {
+                return Ok(found);
             }
             Err(io::Error::new(io::ErrorKind::InvalidData, "the spooled output is damaged"))
         })
@@ -140,4 +138,19 @@ fn read_range(file: &File, extent: Extent, range: Range<u64>) -> io::Result<Byte
         at = end;
     }
     Ok(bytes.freeze())
+}
+
+/// Notes behind the kept bytes what a later process needs to read them in order: the total and the head, in big endian.
+pub(super) fn write_trailer(file: &File, extent: Extent) -> io::Result<()> {
+    // What a failed write left there goes first.
+    file.set_len(extent.kept)?;
+    let numbers = [extent.total.to_be_bytes(), extent.head.to_be_bytes()];
+    file.write_all_at(numbers.as_flattened(), extent.kept)
+}
+
+fn read_trailer(file: &File, kept: u64) -> io::Result<Extent> {
+    let mut numbers = [[0; 8]; 2];
+    file.read_exact_at(numbers.as_flattened_mut(), kept)?;
+    let [total, head] = numbers.map(u64::from_be_bytes);
+    Ok(Extent { total, kept, head })
 }

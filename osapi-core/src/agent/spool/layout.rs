@@ -70,7 +70,7 @@ pub(super) struct Place {
 }
 
 /// What was kept of a stream. Together with the arithmetic here it tells where each kept byte is stored, so that nothing needs to be
-/// moved when the stream ends, and nothing else needs to be remembered.
+/// moved when the stream ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Extent {
     /// Bytes that were written.

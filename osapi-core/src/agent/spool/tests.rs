@@ -9,6 +9,10 @@ fn job() -> JobId {
     "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap()
 }
 
+async fn reopen(dir: &Path, stream: Stream, report: &StreamReport) -> io::Result<Kept> {
+    Kept::open(dir, job(), stream, report.kept, report.sha256).await
+}
+
 fn text(len: usize, seed: usize) -> Bytes {
     (0..len).map(|n| (n.wrapping_mul(31) ^ (n >> 8) ^ seed) as u8).collect()
 }
@@ -65,7 +69,7 @@ proptest! {
             prop_assert_eq!(&part[..], &expected[from..expected.len().min(from + 100)]);
             prop_assert_eq!(kept.is_on_disk(), expected.len() > MEMORY_MAX);
             if kept.is_on_disk() {
-                let again = Kept::open(dir.path(), job(), Stream::Stderr, &report).await.unwrap();
+                let again = reopen(dir.path(), Stream::Stderr, &report).await.unwrap();
                 prop_assert_eq!(all(&again).await, expected);
             }
             Ok(())
@@ -110,15 +114,17 @@ async fn a_file_that_was_changed_is_not_taken_for_the_output() {
     spool.write(Stream::Stdout, text(100_000, 0)).await;
     let report = spool.finish().await.stdout.report;
     let file = dir.path().join(format!("{}.out", job()));
-    std::fs::write(&file, text(100_000, 1)).unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[7] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
     let kind = |opened: io::Result<Kept>| opened.unwrap_err().kind();
-    let opened = Kept::open(dir.path(), job(), Stream::Stdout, &report).await;
+    let opened = reopen(dir.path(), Stream::Stdout, &report).await;
     assert_eq!(kind(opened), io::ErrorKind::InvalidData);
     std::fs::write(&file, b"").unwrap();
-    let opened = Kept::open(dir.path(), job(), Stream::Stdout, &report).await;
+    let opened = reopen(dir.path(), Stream::Stdout, &report).await;
     assert_eq!(kind(opened), io::ErrorKind::UnexpectedEof);
     std::fs::remove_file(&file).unwrap();
-    let opened = Kept::open(dir.path(), job(), Stream::Stdout, &report).await;
+    let opened = reopen(dir.path(), Stream::Stdout, &report).await;
     assert_eq!(kind(opened), io::ErrorKind::NotFound);
 }
 
