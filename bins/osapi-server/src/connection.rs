@@ -19,8 +19,8 @@ use crate::stall::Stall;
 
 /// Bytes of a request's header, and of what is buffered of its body.
 const BUFFER_MAX: usize = 64 * 1024;
-/// How long, and for how many bytes, what a client still sends is read after the last answer.
-const LINGER: (Duration, usize) = (Duration::from_secs(2), 4 * 1024 * 1024);
+/// Bytes that are read and thrown away after the last answer.
+const LINGER_MAX: usize = 4 * 1024 * 1024;
 
 /// Serves `stream` until the client closes it, it is idle for too long, an answer ends it, or the server shuts down.
 pub(crate) async fn run<S: Clone + Send + Sync + 'static>(
@@ -63,17 +63,17 @@ pub(crate) async fn run<S: Clone + Send + Sync + 'static>(
         }
         Err(error) => tracing::debug!(error = chain(&error), "connection ended early"),
     }
-    close(connection.into_parts().io.into_inner().into_inner(), all_read.is_whole()).await;
+    let mut stream = connection.into_parts().io.into_inner().into_inner();
+    if stream.shutdown().await.is_ok() && !all_read.is_whole() {
+        linger(stream, limits.linger_time).await;
+    }
 }
 
-/// Ends the connection. Closing a socket with unread bytes makes the kernel reset it, and the client then loses an answer that it has
-/// not read yet (RFC 9112 §9.6): so what it still sends is read for a while and thrown away.
-async fn close(mut stream: TcpStream, all_read: bool) {
-    if stream.shutdown().await.is_err() || all_read {
-        return;
-    }
+/// Reads what a client still sends, for at most `time`, and throws it away. Closing a socket with unread bytes makes the kernel reset
+/// it, and the client then loses an answer that it has not read yet (RFC 9112 §9.6).
+async fn linger(mut stream: TcpStream, time: Duration) {
     let drain = async {
-        let (mut buffer, mut left) = ([0; 8 * 1024], LINGER.1);
+        let (mut buffer, mut left) = ([0; 8 * 1024], LINGER_MAX);
         while let Ok(count @ 1..) = stream.read(&mut buffer).await {
             left = left.saturating_sub(count);
             if left == 0 {
@@ -81,7 +81,7 @@ async fn close(mut stream: TcpStream, all_read: bool) {
             }
         }
     };
-    if tokio::time::timeout(LINGER.0, drain).await.is_err() {
+    if tokio::time::timeout(time, drain).await.is_err() {
         tracing::debug!("client kept sending after the last answer");
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP around the controller: HTTP/1.1, one request at a time per connection, and no rule of its own about jobs.
 //!
-//! In the order in which a request flows: [`listen`] binds, [`serve`] accepts and ends, `connection` speaks HTTP with timeouts,
+//! In the order in which a request flows: [`listen`] binds, [`mod@serve`] accepts and ends, `connection` speaks HTTP with timeouts,
 //! `pipeline` takes one request through its numbered steps (`router`, `gate`, `params`, `body`, then one of the `handlers`), and
 //! `answer` or `failure` makes the response. Which endpoints there are is declared in [`osapi_core::api::endpoints`], nowhere here.
 

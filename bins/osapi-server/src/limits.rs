@@ -18,6 +18,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// How long a client may take no byte of an answer.
     pub stall_time: Duration,
+    /// For how long what a client still sends is read and thrown away after an answer that ends its connection.
+    pub linger_time: Duration,
     /// From the start of a shutdown to the moment at which what is still going on is cut.
     pub drain_time: Duration,
 }
@@ -30,6 +32,7 @@ impl Default for Limits {
             body_time: Duration::from_secs(30),
             body_bytes: HTTP_BODY_MAX,
             stall_time: Duration::from_secs(30),
+            linger_time: Duration::from_secs(2),
             drain_time: Duration::from_secs(10),
         }
     }

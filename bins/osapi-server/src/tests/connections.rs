@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use osapi_core::api::Entry;
 use osapi_core::api::endpoints::HealthGet;
 use osapi_core::api::types::Health;
+use osapi_core::api::{Endpoint, Entry};
 
 use super::world::{Ask, World};
 use crate::answer::Answer;
@@ -42,7 +42,8 @@ async fn silence_and_half_a_header_are_not_waited_for() {
     let world = world(Limits { header_time: Duration::from_millis(50), ..Limits::default() }).await;
     let mut silent = world.connect().await;
     let mut slow = world.connect().await;
-    slow.write(b"GET / HTTP/1.1\r\nhost: te").await;
+    let method = HealthGet::INFO.method.as_str();
+    slow.write(format!("{method} / HTTP/1.1\r\nhost: te").as_bytes()).await;
     let mut idle = world.connect().await;
     idle.send(&Ask::of::<HealthGet>(&())).await;
     assert_eq!(idle.reply().await.status, 200);

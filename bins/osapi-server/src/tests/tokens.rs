@@ -16,7 +16,7 @@ use osapi_core::clock::{Clock as _, SystemClock};
 use osapi_core::id::{FleetId, JobId};
 use osapi_core::job::{JobStatus, Target};
 
-use super::world::{Ask, World};
+use super::world::{Ask, PATIENCE, World};
 use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::handler::Call;
@@ -52,7 +52,8 @@ async fn health(_: Reached, _: Call<HealthGet>) -> Result<Answer<Health>, Failur
 
 async fn world() -> (World, Reached) {
     let reached = Reached::default();
-    let world = World::start(Arc::clone(&reached), Limits::default(), |builder| {
+    let limits = Limits { linger_time: PATIENCE, ..Limits::default() };
+    let world = World::start(Arc::clone(&reached), limits, |builder| {
         let builder = builder
             .mount::<CommandExec, _>(exec)
             .mount::<JobCancel, _>(cancel)
@@ -201,10 +202,13 @@ async fn a_client_that_sends_on_can_read_why_it_was_refused() {
     let mut wire = world.connect().await;
     let ask = Ask { body: None, ..ask() }.header("content-length", "1000000");
     wire.send(&ask).await;
-    // More than the socket buffers of both sides would be reset away if the server just closed.
-    wire.write(&vec![b' '; 1_000_000]).await;
+    wire.write(&vec![b' '; 500_000]).await;
     assert_eq!(wire.reply().await.problem().code, Code::TokenMissing);
     wire.closed().await;
+    // It may still send: a connection that was reset would fail here, and clients then report that instead of the answer.
+    for _ in 0..5 {
+        wire.write(&vec![b' '; 100_000]).await;
+    }
 }
 
 #[tokio::test]
