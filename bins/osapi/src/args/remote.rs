@@ -1,0 +1,181 @@
+//! The commands that ask an API server, by what they are about.
+
+use clap::{Args, Subcommand};
+use osapi_core::api::Endpoint as _;
+use osapi_core::api::endpoints::{
+    AgentGet, AgentsList, CommandExec, CommandShell, HealthDetails, HealthGet, HealthReady,
+    JobCancel, JobDelete, JobGet, JobsList, NodeGet,
+};
+use osapi_core::api::params::JobsQuery;
+use osapi_core::id::{AgentName, JobId};
+use osapi_core::job::{JobStatus, Target};
+
+use super::Format;
+use super::duration::Wait;
+use super::run::{ExecLongArgs, ShellLongArgs};
+use crate::exit;
+
+/// What there is to ask about.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Remote {
+    /// Hosts: their facts, and commands on them
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Jobs: what was asked, and what became of it
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Agents: the hosts that can be given work
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    #[command(about = HealthGet::INFO.summary)]
+    Health(HealthArgs),
+}
+
+/// `node ..`
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    #[command(about = NodeGet::INFO.summary)]
+    Get(NodeGetArgs),
+    /// Run commands
+    #[command(subcommand)]
+    Command(CommandCommand),
+}
+
+/// `node command ..`
+#[derive(Debug, Subcommand)]
+pub(crate) enum CommandCommand {
+    #[command(about = CommandExec::INFO.summary, after_help = exit::TABLE)]
+    Exec(ExecLongArgs),
+    #[command(about = CommandShell::INFO.summary, after_help = exit::TABLE)]
+    Shell(ShellLongArgs),
+}
+
+/// Options of `node get`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct NodeGetArgs {
+    /// Which hosts: a host name, '_any' for one that is live and ready, '_all' for every known one
+    #[arg(short = 'T', visible_short_alias = 't', long, default_value = Target::ANY)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// `job ..`
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    #[command(about = JobsList::INFO.summary)]
+    List(JobListArgs),
+    #[command(about = JobGet::INFO.summary)]
+    Get(JobGetArgs),
+    #[command(about = JobCancel::INFO.summary)]
+    Cancel(JobArgs),
+    #[command(about = JobDelete::INFO.summary)]
+    Delete(JobArgs),
+}
+
+/// Options of `job list`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct JobListArgs {
+    /// Most jobs to show, 1 to 500
+    #[arg(long, value_name = "N", default_value_t = JobsQuery::LIMIT_DEFAULT,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(JobsQuery::LIMIT_MAX)))]
+    pub(crate) limit: u32,
+    /// Continue after this job, the last one of an earlier list
+    #[arg(long, value_name = "JOB")]
+    pub(crate) cursor: Option<JobId>,
+    /// Only jobs of this status
+    #[arg(long)]
+    pub(crate) status: Option<JobStatus>,
+    /// Only jobs of this operation
+    #[arg(long, value_parser = ["exec", "shell", "facts", "custom"])]
+    pub(crate) operation: Option<String>,
+    /// Only jobs of this submitter
+    #[arg(long, value_name = "SUBJECT")]
+    pub(crate) submitter: Option<String>,
+    /// Only jobs for this host
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<AgentName>,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+impl JobListArgs {
+    /// The query that it stands for.
+    pub(crate) fn query(&self) -> JobsQuery {
+        JobsQuery {
+            limit: Some(self.limit),
+            cursor: self.cursor,
+            status: self.status,
+            operation: self.operation.clone(),
+            submitter: self.submitter.clone(),
+            host: self.host.clone(),
+        }
+    }
+}
+
+/// Options of `job get`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct JobGetArgs {
+    /// The job's id
+    #[arg(value_name = "JOB")]
+    pub(crate) id: JobId,
+    /// Wait this long for every host to settle, at most an hour: 30, 5m
+    #[arg(long, value_name = "TIME")]
+    pub(crate) wait: Option<Wait>,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// Options of commands on one job.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct JobArgs {
+    /// The job's id
+    #[arg(value_name = "JOB")]
+    pub(crate) id: JobId,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// `agent ..`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentCommand {
+    #[command(about = AgentsList::INFO.summary)]
+    List(AgentListArgs),
+    #[command(about = AgentGet::INFO.summary)]
+    Get(AgentGetArgs),
+}
+
+/// Options of `agent list`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct AgentListArgs {
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// Options of `agent get`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct AgentGetArgs {
+    /// The agent's name
+    pub(crate) name: AgentName,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// Options of `health`.
+#[derive(Debug, Args)]
+pub(crate) struct HealthArgs {
+    #[command(subcommand)]
+    pub(crate) what: Option<HealthCommand>,
+    /// Print the API's JSON
+    #[arg(short, long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// `health ..`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub(crate) enum HealthCommand {
+    #[command(about = HealthDetails::INFO.summary)]
+    Status,
+    #[command(about = HealthReady::INFO.summary)]
+    Ready,
+}

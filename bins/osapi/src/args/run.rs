@@ -1,0 +1,168 @@
+//! `exec` and `shell`. The short and the long form share [`RunArgs`]; they differ only in where the command stands.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use osapi_core::job::{Exec, Invalid, Operation, Shell, Target};
+
+use super::Format;
+use super::csv::CsvArgs;
+use super::duration::Timeout;
+
+/// Where and how a command runs: the same in every form.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct RunArgs {
+    /// Which hosts: a host name, '_any' for one that is live and ready, '_all' for every known one
+    #[arg(short = 'T', visible_short_alias = 't', long, default_value = Target::ANY)]
+    pub(crate) target: Target,
+    /// End the command after this time, 1 to 300 seconds: 10, 5s, 2m
+    #[arg(long, value_name = "TIME", default_value_t)]
+    pub(crate) timeout: Timeout,
+    /// Working directory on the host, an absolute path [default: /]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<String>,
+    /// Variable for the command's environment; may be repeated
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    /// Run on all hosts without asking
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Do not wait: print the job's id and leave
+    #[arg(long, conflicts_with = "local")]
+    pub(crate) detach: bool,
+    /// Run here, without a server: on a private one that lives as long as the command
+    #[arg(long)]
+    pub(crate) local: bool,
+}
+
+/// `osapi exec [OPTIONS] -- PROGRAM [ARGS]...`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct ExecArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// The program and its arguments, each passed as it is
+    #[arg(last = true, required = true, value_names = ["PROGRAM", "ARGS"], num_args = 1..)]
+    pub(crate) argv: Vec<String>,
+}
+
+/// `osapi client node command exec --command PROGRAM [--args CSV] [OPTIONS]`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct ExecLongArgs {
+    /// The program: an absolute path, or a name that is looked up on the host
+    #[arg(long, value_name = "PROGRAM", required_unless_present = "argv")]
+    pub(crate) command: Option<String>,
+    /// Its arguments, separated by commas; quote what holds a comma: 'a,"b,c"'
+    #[arg(long, value_name = "CSV", allow_hyphen_values = true, requires = "command")]
+    pub(crate) args: Vec<CsvArgs>,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Instead of --command and --args: the program and its arguments, each passed as it is
+    #[arg(last = true, conflicts_with_all = ["command", "args"], value_names = ["PROGRAM", "ARGS"], num_args = 1..)]
+    pub(crate) argv: Vec<String>,
+}
+
+/// `osapi shell [OPTIONS] SCRIPT`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct ShellArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// The script for /bin/sh, as one argument
+    pub(crate) script: String,
+}
+
+/// `osapi client node command shell --command SCRIPT [OPTIONS]`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct ShellLongArgs {
+    /// The script for /bin/sh, as one argument
+    #[arg(long, value_name = "SCRIPT", allow_hyphen_values = true)]
+    pub(crate) command: String,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// What was asked, whichever form it had.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Run {
+    /// What is done; every bound was checked.
+    pub(crate) operation: Operation,
+    /// Where and how.
+    pub(crate) options: RunArgs,
+}
+
+impl ExecArgs {
+    /// What was asked.
+    ///
+    /// # Errors
+    /// The first bound that is broken.
+    pub(crate) fn into_run(self) -> Result<Run, Invalid> {
+        let mut argv = self.argv.into_iter();
+        let command = argv.next().unwrap_or_default();
+        exec(command, argv.collect(), self.run)
+    }
+}
+
+impl ExecLongArgs {
+    /// What was asked.
+    ///
+    /// # Errors
+    /// The first bound that is broken.
+    pub(crate) fn into_run(self) -> Result<Run, Invalid> {
+        match self.command {
+            Some(command) => {
+                let args = self.args.into_iter().flat_map(|CsvArgs(args)| args).collect();
+                exec(command, args, self.run)
+            }
+            None => ExecArgs { run: self.run, argv: self.argv }.into_run(),
+        }
+    }
+}
+
+impl ShellArgs {
+    /// What was asked.
+    ///
+    /// # Errors
+    /// The first bound that is broken.
+    pub(crate) fn into_run(self) -> Result<Run, Invalid> {
+        let options = self.run;
+        let (cwd, env) = (options.cwd.clone(), environment(&options));
+        let shell =
+            Shell { cwd, env, timeout: options.timeout.seconds(), ..Shell::new(self.script) };
+        checked(Operation::Shell(shell), options)
+    }
+}
+
+impl ShellLongArgs {
+    /// What was asked.
+    ///
+    /// # Errors
+    /// The first bound that is broken.
+    pub(crate) fn into_run(self) -> Result<Run, Invalid> {
+        ShellArgs { run: self.run, script: self.command }.into_run()
+    }
+}
+
+fn exec(command: String, args: Vec<String>, options: RunArgs) -> Result<Run, Invalid> {
+    let (cwd, env) = (options.cwd.clone(), environment(&options));
+    let exec = Exec { args, cwd, env, timeout: options.timeout.seconds(), ..Exec::new(command) };
+    checked(Operation::Exec(exec), options)
+}
+
+fn checked(operation: Operation, options: RunArgs) -> Result<Run, Invalid> {
+    operation.validate()?;
+    Ok(Run { operation, options })
+}
+
+/// The last of several values of one variable counts, as in env(1).
+fn environment(options: &RunArgs) -> BTreeMap<String, String> {
+    options.env.iter().cloned().collect()
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        Some(_) => Err("the name before '=' is empty".into()),
+        None => Err("must be NAME=VALUE, and there is no '='".into()),
+    }
+}

@@ -1,0 +1,196 @@
+use clap::CommandFactory as _;
+use osapi_core::job::Operation;
+
+use super::remote::{CommandCommand, NodeCommand};
+use super::run::Run;
+use super::*;
+
+fn parse(words: &[&str]) -> Cli {
+    Cli::try_parse_from(words).unwrap_or_else(|err| panic!("{err}"))
+}
+
+fn refused(words: &[&str]) -> String {
+    match Cli::try_parse_from(words) {
+        Ok(cli) => panic!("{:?}", cli.command),
+        Err(err) => err.to_string(),
+    }
+}
+
+fn run(words: &[&str]) -> Run {
+    let run = match parse(words).command {
+        Command::Exec(args) => args.into_run(),
+        Command::Shell(args) => args.into_run(),
+        Command::Client(Remote::Node(node)) | Command::Remote(Remote::Node(node)) => match node {
+            NodeCommand::Command(CommandCommand::Exec(args)) => args.into_run(),
+            NodeCommand::Command(CommandCommand::Shell(args)) => args.into_run(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    run.unwrap()
+}
+
+fn argv(run: &Run) -> Vec<&str> {
+    match &run.operation {
+        Operation::Exec(exec) => std::iter::once(exec.command.as_str())
+            .chain(exec.args.iter().map(String::as_str))
+            .collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_definition_holds_together() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn short_and_long_forms_are_the_same_request() {
+    let short = run(&["osapi", "exec", "--", "ls", "-la", "/tmp"]);
+    let long =
+        ["osapi", "client", "node", "command", "exec", "--command", "ls", "--args", "-la,/tmp"];
+    assert_eq!(run(&long), short);
+    assert_eq!(run(&[&long[..], &["--target", "_any"]].concat()), short);
+    assert_eq!(run(&["osapi", "node", "command", "exec", "--", "ls", "-la", "/tmp"]), short);
+
+    let options =
+        ["-T", "web-01", "--timeout", "2m", "-e", "A=1", "--cwd", "/var", "--json", "--yes"];
+    let short = [&["osapi", "shell"][..], &options, &["uname -r"]].concat();
+    let long =
+        [&["osapi", "client", "node", "command", "shell", "--command", "uname -r"][..], &options]
+            .concat();
+    assert_eq!(run(&short), run(&long));
+}
+
+#[test]
+fn after_two_dashes_everything_is_an_argument() {
+    let words = [
+        "osapi", "exec", "-T", "web-01", "--", "printf", "%s", "--json", "-T", "a,b", "--",
+        "|>*$HOME", "",
+    ];
+    let run = run(&words);
+    assert_eq!(argv(&run), ["printf", "%s", "--json", "-T", "a,b", "--", "|>*$HOME", ""]);
+    assert!(!run.options.format.json);
+}
+
+#[test]
+fn without_two_dashes_the_way_is_shown() {
+    let text = refused(&["osapi", "exec", "ls"]);
+    assert!(text.contains("unexpected argument 'ls'") && text.contains("-- "), "{text}");
+}
+
+#[test]
+fn targets_have_two_short_names() {
+    for flag in ["-T", "-t", "--target"] {
+        assert_eq!(
+            run(&["osapi", "exec", flag, "_all", "--", "x"]).options.target.to_string(),
+            "_all"
+        );
+    }
+    assert_eq!(run(&["osapi", "exec", "--", "x"]).options.target.to_string(), "_any");
+    for bad in ["", " ", "a/b", "a b", "_some"] {
+        assert!(refused(&["osapi", "exec", "-T", bad, "--", "x"]).contains("target"), "{bad:?}");
+    }
+}
+
+#[test]
+fn in_token_a_short_t_is_the_token() {
+    match parse(&["osapi", "token", "validate", "-t", "-"]).command {
+        Command::Token(TokenCommand::Validate(args)) => assert_eq!(args.token, "-"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn timeouts_out_of_bounds_are_refused() {
+    for bad in ["0", "301", "abc", "-1"] {
+        let text = refused(&["osapi", "exec", &format!("--timeout={bad}"), "--", "x"]);
+        assert!(text.contains("--timeout") && text.contains("must be"), "{bad}: {text}");
+    }
+    assert_eq!(run(&["osapi", "exec", "--", "x"]).operation.timeout_s(), 30);
+    assert_eq!(run(&["osapi", "exec", "--timeout", "10", "--", "x"]).operation.timeout_s(), 10);
+}
+
+#[test]
+fn variables_have_a_name_and_a_value() {
+    let run = run(&["osapi", "exec", "-e", "A=1", "--env", "B=x=y", "-e", "A=", "--", "x"]);
+    match run.operation {
+        Operation::Exec(exec) => {
+            assert_eq!(
+                Vec::from_iter(exec.env),
+                [("A".into(), String::new()), ("B".into(), "x=y".into())]
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(refused(&["osapi", "exec", "-e", "A", "--", "x"]).contains("there is no '='"));
+    assert!(refused(&["osapi", "exec", "-e", "=1", "--", "x"]).contains("is empty"));
+}
+
+#[test]
+fn bounds_are_checked_before_anything_is_sent() {
+    let broken = |words: &[&str]| match parse(words).command {
+        Command::Exec(args) => args.into_run().unwrap_err().to_string(),
+        Command::Shell(args) => args.into_run().unwrap_err().to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert!(broken(&["osapi", "exec", "--", ""]).starts_with("command must be"));
+    assert!(broken(&["osapi", "shell", " "]).starts_with("command must be a script"));
+    assert!(broken(&["osapi", "exec", "--cwd", "tmp", "--", "x"]).starts_with("cwd must be"));
+    let long = "x".repeat(128 * 1024);
+    assert!(broken(&["osapi", "exec", "--", "x", &long]).starts_with("args[0] must be at most"));
+}
+
+#[test]
+fn args_are_for_the_long_form() {
+    assert!(refused(&["osapi", "exec", "--args", "a", "--", "x"]).contains("--args"));
+    let both = ["osapi", "node", "command", "exec", "--command", "a", "--", "x"];
+    assert!(refused(&both).contains("cannot be used with"));
+}
+
+#[test]
+fn global_options_stand_anywhere() {
+    for words in [
+        &["osapi", "-d", "-f", "a.yaml", "--data-dir", "/d", "health"][..],
+        &["osapi", "health", "-d", "-f", "a.yaml", "--data-dir", "/d"],
+        &[
+            "osapi",
+            "client",
+            "job",
+            "list",
+            "--debug",
+            "--osapi-file",
+            "a.yaml",
+            "--data-dir",
+            "/d",
+        ],
+        &["osapi", "token", "validate", "-t", "x", "-d", "-f", "a.yaml", "--data-dir", "/d"],
+    ] {
+        let global = parse(words).global;
+        assert_eq!(global.osapi_file.as_deref(), Some("a.yaml".as_ref()));
+        assert_eq!(global.data_dir.as_deref(), Some("/d".as_ref()));
+        assert!(global.debug);
+    }
+}
+
+#[test]
+fn json_has_one_short_name() {
+    for words in [
+        &["osapi", "health", "-j"][..],
+        &["osapi", "health", "-j", "status"],
+        &["osapi", "health", "ready", "--json"],
+        &["osapi", "job", "list", "-j"],
+        &["osapi", "client", "agent", "get", "a", "-j"],
+        &["osapi", "node", "get", "-j"],
+        &["osapi", "token", "generate", "-r", "read", "-u", "x", "-j"],
+    ] {
+        parse(words);
+    }
+}
+
+#[test]
+fn a_detached_local_run_makes_no_sense() {
+    assert!(
+        refused(&["osapi", "exec", "--local", "--detach", "--", "x"]).contains("cannot be used")
+    );
+}

@@ -1,0 +1,220 @@
+//! Aligned columns without borders. Cells may be others' words: each stays on its line and moves no cursor.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use comfy_table::{Table, presets};
+use osapi_core::api::types::{AgentInfo, HealthStatus, JobDetails, JobSummary};
+
+use super::{escape, time};
+
+/// Jobs, as `job list` shows them.
+pub(crate) fn jobs(jobs: &[JobSummary]) -> String {
+    let head = ["JOB", "STATUS", "OPERATION", "TARGET", "HOSTS", "SUBMITTER", "CREATED"];
+    let rows = jobs.iter().map(|job| {
+        vec![
+            job.job_id.to_string(),
+            job.status.to_string(),
+            job.kind.clone(),
+            job.target.clone(),
+            counts(&job.hosts),
+            job.submitter.clone(),
+            time::moment(job.created_at),
+        ]
+    });
+    columns(&head, rows)
+}
+
+/// Agents, as `agent list` shows them.
+pub(crate) fn agents(agents: &[AgentInfo]) -> String {
+    let head = ["NAME", "STATE", "RUNNING", "WAITING", "SLOTS", "VERSION", "LAST HEARD", "HOST"];
+    let rows = agents.iter().map(|agent| {
+        vec![
+            agent.name.to_string(),
+            agent.state.as_str().to_owned(),
+            agent.running.to_string(),
+            agent.waiting.to_string(),
+            agent.slots.map_or_else(|| "-".into(), |slots| slots.to_string()),
+            agent.version.clone(),
+            agent.last_heard.map_or_else(|| "never".into(), time::moment),
+            agent.hostname.clone(),
+        ]
+    });
+    columns(&head, rows)
+}
+
+/// One agent, as `agent get` shows it.
+pub(crate) fn agent(agent: &AgentInfo) -> String {
+    pairs([
+        ("name", agent.name.to_string()),
+        ("state", agent.state.as_str().to_owned()),
+        ("host", agent.hostname.clone()),
+        ("version", agent.version.clone()),
+        ("key", agent.key_id.clone()),
+        ("registered", time::moment(agent.registered_at)),
+        ("last heard", agent.last_heard.map_or_else(|| "never".into(), time::moment)),
+        ("slots", agent.slots.map_or_else(|| "-".into(), |slots| slots.to_string())),
+        ("running", agent.running.to_string()),
+        ("waiting", agent.waiting.to_string()),
+    ])
+}
+
+/// What `job get` shows before the results.
+pub(crate) fn job(job: &JobDetails) -> String {
+    let summary = &job.summary;
+    let operation = match &job.operation {
+        Some(operation) => super::outcome::operation(operation),
+        None => format!("{} (not shown: you may not see it)", summary.kind),
+    };
+    let mut text = pairs(
+        [
+            Some(("job", summary.job_id.to_string())),
+            Some(("status", summary.status.to_string())),
+            Some(("operation", operation)),
+            Some(("target", summary.target.clone())),
+            Some(("hosts", counts(&summary.hosts))),
+            Some(("submitter", summary.submitter.clone())),
+            Some(("created", time::moment(summary.created_at))),
+            Some(("starts before", time::moment(summary.not_after))),
+            job.retry_of.map(|id| ("retry of", id.to_string())),
+            Some(("request", job.request_id.clone())),
+        ]
+        .into_iter()
+        .flatten(),
+    );
+    text.push('\n');
+    let events = job.timeline.iter().map(|event| {
+        let host = event.hostname.as_ref().map(ToString::to_string).unwrap_or_default();
+        vec![event.at.to_string(), event.event.clone(), host]
+    });
+    text.push_str(&columns(&["TIME", "EVENT", "HOST"], events));
+    text
+}
+
+/// The health in detail.
+pub(crate) fn health(health: &HealthStatus) -> String {
+    let durability = match health.durability {
+        osapi_core::api::types::Durability::Synced => "synced",
+        osapi_core::api::types::Durability::Unknown => "unknown",
+    };
+    pairs([
+        ("status", health.status.clone()),
+        ("version", health.version.clone()),
+        ("ready", if health.ready { "yes" } else { "no" }.into()),
+        ("fleet", health.fleet.clone()),
+        ("store", health.store.clone()),
+        ("store id", health.store_id.clone()),
+        ("durability", durability.into()),
+        ("bus", health.bus.clone()),
+        ("agents", counts(&health.agents)),
+        ("jobs", counts(&health.jobs)),
+        ("up", time::duration(Duration::from_secs(health.uptime_s))),
+    ])
+}
+
+/// Names and values, one pair per line.
+pub(crate) fn pairs<N: AsRef<str>>(pairs: impl IntoIterator<Item = (N, String)>) -> String {
+    let mut table = empty();
+    for (name, value) in pairs {
+        table.add_row([escape::line(name.as_ref()), escape::line(&value)]);
+    }
+    lines(&table)
+}
+
+/// How many there are of each: `2 failed, 5 succeeded`.
+fn counts(counts: &BTreeMap<String, u32>) -> String {
+    let parts: Vec<_> = counts
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(word, count)| format!("{count} {word}"))
+        .collect();
+    if parts.is_empty() { "none".into() } else { parts.join(", ") }
+}
+
+fn columns(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = empty();
+    table.add_row(head);
+    for row in rows {
+        table.add_row(row.iter().map(|cell| escape::line(cell)));
+    }
+    lines(&table)
+}
+
+fn empty() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table
+}
+
+/// The table without the padding at its edges.
+fn lines(table: &Table) -> String {
+    table
+        .lines()
+        .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(&line).trim_end()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use osapi_core::api::types::AgentState;
+    use osapi_core::clock::Timestamp;
+    use osapi_core::job::JobStatus;
+
+    use super::*;
+
+    fn summary(status: JobStatus, submitter: &str) -> JobSummary {
+        let at = Timestamp::from_unix_millis(1_790_000_000_123);
+        JobSummary {
+            job_id: "01a0c4c0-9c00-7000-8000-000000000001".parse().unwrap(),
+            status,
+            kind: "exec".into(),
+            target: "_all".into(),
+            submitter: submitter.into(),
+            created_at: at,
+            not_after: at,
+            hosts: BTreeMap::from([("succeeded".into(), 2), ("failed".into(), 1)]),
+        }
+    }
+
+    #[test]
+    fn jobs_are_aligned_columns() {
+        let text = jobs(&[summary(JobStatus::PartialFailure, "ann@example.com")]);
+        assert_eq!(
+            text,
+            "\
+JOB                                   STATUS           OPERATION  TARGET  HOSTS                  SUBMITTER        CREATED
+01a0c4c0-9c00-7000-8000-000000000001  partial_failure  exec       _all    1 failed, 2 succeeded  ann@example.com  2026-09-21 14:13:20Z
+"
+        );
+    }
+
+    #[test]
+    fn a_cell_stays_on_its_line() {
+        let text = jobs(&[summary(JobStatus::Running, "a\nb\x1b[2J\u{202e}")]);
+        assert_eq!(text.lines().count(), 2);
+        assert!(text.contains("a\\nb\\x1b[2J\\u{202e}"), "{text}");
+    }
+
+    #[test]
+    fn an_agent_that_was_never_heard_says_so() {
+        let info = AgentInfo {
+            name: "web-01".parse().unwrap(),
+            state: AgentState::Silent,
+            hostname: "web-01.example.com".into(),
+            version: "0.1.0".into(),
+            key_id: "k4.pid.x".into(),
+            registered_at: Timestamp::from_unix_millis(1_790_000_000_123),
+            last_heard: None,
+            slots: None,
+            running: 0,
+            waiting: 0,
+        };
+        assert_eq!(
+            agents(&[info]),
+            "\
+NAME    STATE   RUNNING  WAITING  SLOTS  VERSION  LAST HEARD  HOST
+web-01  silent  0        0        -      0.1.0    never       web-01.example.com
+"
+        );
+    }
+}
