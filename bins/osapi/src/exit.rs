@@ -8,13 +8,14 @@ use osapi_core::job::{ExecutionState, Failure, Step};
 /// The table as `--help` shows it.
 pub(crate) const TABLE: &str = "\
 Exit codes:
-  N      the command's own exit code; 128+N if signal N ended it
-  124    it ran past its timeout and was ended
-  126    it could not be started: no permission, no such directory, no program
-  127    it could not be started: the program was not found
-  125    OSAPI itself failed: not reachable, not allowed, refused by policy, expired, unreachable, cancelled, lost, no answer
-  2      the command line is wrong, or a run on all hosts was not confirmed
-  130    Ctrl-C while waiting; 143 for SIGTERM. On a server the job goes on
+  N    the command's own exit code; 128+N if signal N ended it
+  124  it ran past its timeout and was ended
+  126  it could not be started: no permission, no such directory
+  127  it could not be started: the program was not found
+  125  OSAPI itself failed: not reachable, not allowed, refused by policy,
+       expired, unreachable, cancelled, lost, no answer
+  2    the command line is wrong, or a run on all hosts was not confirmed
+  130  Ctrl-C while waiting (143: SIGTERM); on a server the job goes on
 Of several hosts the largest counts.";
 
 /// An exit code of this program.

@@ -1,6 +1,7 @@
 //! The OSAPI command line.
 
 mod args;
+mod commands;
 mod error;
 mod exit;
 mod render;

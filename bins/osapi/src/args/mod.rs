@@ -33,7 +33,8 @@ pub(crate) struct Cli {
 const ENVIRONMENT: &str = "\
 Environment:
   OSAPI_URL    where the API server listens, instead of the local one
-  OSAPI_TOKEN  the access token, instead of the credential that 'osapi start' keeps in its data directory";
+  OSAPI_TOKEN  the access token, instead of the credential that 'osapi start'
+               keeps in its data directory";
 
 /// Options that every command takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]

@@ -1,0 +1,123 @@
+//! A run on all hosts is confirmed before it is sent.
+
+use std::io::{self, BufRead, IsTerminal as _, Write as _};
+
+use osapi_core::job::{Operation, Target};
+
+use crate::args::run::RunArgs;
+use crate::error::{CliError, Result};
+use crate::render::{escape, outcome, time};
+
+/// What has to happen before a run is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consent {
+    /// Nothing: it is not on all hosts, or was confirmed on the command line, or is on this machine only.
+    Given,
+    /// Somebody is there and is asked.
+    Ask,
+    /// Nobody is there to ask.
+    Refuse,
+}
+
+/// What has to happen before a run with these options is sent.
+pub(crate) fn needed(options: &RunArgs, somebody_is_there: bool) -> Consent {
+    match &options.target {
+        Target::All if options.yes || options.local => Consent::Given,
+        Target::All if somebody_is_there => Consent::Ask,
+        Target::All => Consent::Refuse,
+        _ => Consent::Given,
+    }
+}
+
+/// Whether a question would be seen and could be answered.
+pub(crate) fn somebody_is_there() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// The error for a run that nobody could confirm.
+pub(crate) fn refusal() -> CliError {
+    CliError::usage("a run on all hosts has to be confirmed, and there is no terminal to ask on")
+        .hint("add --yes if it is meant")
+}
+
+/// Asks on standard error and reads the answer from standard input.
+///
+/// # Errors
+/// When the answer is no, or cannot be read. Nothing was sent then.
+pub(crate) fn ask(operation: &Operation, hosts: Option<usize>) -> Result<()> {
+    let mut stderr = io::stderr();
+    write!(stderr, "{}", question(operation, hosts))?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| CliError::because("cannot read the answer", &error))?;
+    if is_yes(&answer) { Ok(()) } else { Err(CliError::usage("not confirmed; nothing was run")) }
+}
+
+fn question(operation: &Operation, hosts: Option<usize>) -> String {
+    let command = outcome::operation(operation);
+    let hosts = match hosts {
+        Some(count) => format!("all hosts ({})", time::count(count as u64, "registered agent")),
+        None => "all hosts".into(),
+    };
+    format!("Run on {hosts}: {}\nAre you sure? [y/N] ", escape::line(&command))
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use osapi_core::job::Shell;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn options(words: &[&str]) -> RunArgs {
+        let words = [&["osapi", "shell"], words, &["true"]].concat();
+        match Cli::try_parse_from(words).unwrap().command {
+            Command::Shell(args) => args.run,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_all_hosts_need_consent() {
+        for (words, there, away) in [
+            (&["-T", "_all"][..], Consent::Ask, Consent::Refuse),
+            (&["-T", "_all", "--yes"], Consent::Given, Consent::Given),
+            (&["-T", "_all", "-y"], Consent::Given, Consent::Given),
+            (&["-T", "_all", "--json"], Consent::Ask, Consent::Refuse),
+            (&["-T", "_any"], Consent::Given, Consent::Given),
+            (&["-T", "web-01"], Consent::Given, Consent::Given),
+            (&[], Consent::Given, Consent::Given),
+        ] {
+            assert_eq!(needed(&options(words), true), there, "{words:?}");
+            assert_eq!(needed(&options(words), false), away, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_clear_yes_is_yes() {
+        for yes in ["y\n", "Y", " yes \n", "YES"] {
+            assert!(is_yes(yes), "{yes:?}");
+        }
+        for no in ["", "\n", "n\n", "no", "yess", "ja"] {
+            assert!(!is_yes(no), "{no:?}");
+        }
+    }
+
+    #[test]
+    fn the_question_names_the_command() {
+        let operation = Operation::Shell(Shell::new("rm -rf /tmp/x\n\x1b[2A"));
+        assert_eq!(
+            question(&operation, Some(12)),
+            "Run on all hosts (12 registered agents): shell 'rm -rf /tmp/x\\n\\x1b[2A'\nAre you sure? [y/N] "
+        );
+        assert!(question(&operation, None).starts_with("Run on all hosts: "));
+    }
+}
