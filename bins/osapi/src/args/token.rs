@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use osapi_core::auth::permission::Permission;
+use osapi_core::auth::role::RoleName;
 
 use super::duration::Life;
 
@@ -19,7 +20,7 @@ pub(crate) enum TokenCommand {
 pub(crate) struct GenerateArgs {
     /// Role that the token carries; may be repeated
     #[arg(short, long = "role", value_name = "ROLE", required_unless_present = "permissions")]
-    pub(crate) roles: Vec<String>,
+    pub(crate) roles: Vec<RoleName>,
     /// Whom the token is for, e.g. user@example.com
     #[arg(short, long, visible_alias = "subject", value_name = "SUBJECT")]
     pub(crate) user: String,
