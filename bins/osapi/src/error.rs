@@ -15,7 +15,18 @@ pub(crate) struct CliError {
     message: String,
     hint: Option<String>,
     exit: Exit,
-    quiet: bool,
+    form: Form,
+}
+
+/// How the message is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// In one line, whatever is in it.
+    Line,
+    /// In its own lines.
+    Lines,
+    /// Not at all.
+    Quiet,
 }
 
 /// What most functions here return.
@@ -24,7 +35,7 @@ pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
 impl CliError {
     /// OSAPI itself failed: exit code 125.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, exit: Exit::OSAPI, quiet: false }
+        Self { message: message.into(), hint: None, exit: Exit::OSAPI, form: Form::Line }
     }
 
     /// The command line is wrong: exit code 2.
@@ -37,10 +48,15 @@ impl CliError {
         Self::new(format!("{}: {}", what.into(), chain(cause)))
     }
 
+    /// `error` and its causes, which may take several lines, as those of a configuration do.
+    pub(crate) fn lines(error: &(dyn Error + '_)) -> Self {
+        Self { form: Form::Lines, ..Self::new(chain(error)) }
+    }
+
     /// The reader of our output has gone: nothing to say, and the code that a shell gives for SIGPIPE.
     pub(crate) fn broken_pipe() -> Self {
         const SIGPIPE: i32 = 13;
-        Self { exit: Exit::by_signal(SIGPIPE), quiet: true, ..Self::new("") }
+        Self { exit: Exit::by_signal(SIGPIPE), form: Form::Quiet, ..Self::new("") }
     }
 
     /// The same with what to do about it.
@@ -60,11 +76,13 @@ impl CliError {
 
     /// The lines for standard error; empty if there is nothing to say.
     pub(crate) fn report(&self) -> String {
-        if self.quiet {
-            return String::new();
-        }
         // Some of it may be a server's word, so it is shown and not obeyed.
-        let mut text = format!("error: {}\n", escape::line(&self.message));
+        let message = match self.form {
+            Form::Line => escape::line(&self.message),
+            Form::Lines => escape::bytes(self.message.as_bytes()),
+            Form::Quiet => return String::new(),
+        };
+        let mut text = format!("error: {}\n", message.trim_end());
         if let Some(hint) = &self.hint {
             // Writing to a string does not fail.
             writeln!(text, "hint: {}", escape::line(hint)).expect("a string takes all");

@@ -94,7 +94,10 @@ impl Follower {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(told) = told.recv() => self.state.absorb(told),
-                Some(delivery) = heard.next() => self.hear(&delivery),
+                Some(delivery) = heard.next() => {
+                    self.hear(&delivery);
+                    self.shared.heard.send_replace(());
+                }
                 Some(question) = questions.recv() => question(&mut self.state),
                 Some(loaded) = self.loads.join_next() => self.loaded(loaded),
                 () = until(due, self.shared.clock.boottime()) => {}

@@ -99,6 +99,8 @@ struct Shared {
     mind: follow::Questions,
     ring: watch::Sender<Option<Arc<KeyRing>>>,
     ready: watch::Sender<bool>,
+    /// Told whenever an agent may have become ready.
+    heard: watch::Sender<()>,
     stop: CancellationToken,
     tasks: TaskTracker,
     started: Duration,
@@ -144,6 +146,7 @@ impl Controller {
             instance: InstanceId::random(),
             ring: watch::Sender::new(None),
             ready: watch::Sender::new(false),
+            heard: watch::Sender::new(()),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             started: clock.boottime(),
@@ -191,6 +194,27 @@ impl Controller {
         // The sender lives as long as `self`.
         if ready.wait_for(|ready| *ready).await.is_err() {
             std::future::pending().await
+        }
+    }
+
+    /// Waits until this agent is registered, live and ready: from then on it is given work.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again.
+    pub async fn agent_ready(&self, name: &AgentName) {
+        let mut heard = self.shared.heard.subscribe();
+        loop {
+            let asked = name.clone();
+            let ready = self.shared.ask(move |state| {
+                let now = state.boottime();
+                state.roster.find(&asked, now).is_some_and(|candidate| candidate.ready)
+            });
+            match ready.await {
+                Ok(true) => return,
+                // The sender lives as long as `self`.
+                Ok(false) if heard.changed().await.is_ok() => {}
+                Ok(false) | Err(_) => std::future::pending().await,
+            }
         }
     }
 

@@ -45,7 +45,7 @@ fn configured_roles(global: &Global, screen: &mut Screen) -> Result<Roles> {
     match config::load(&source, std::env::vars_os(), Permissions::built_in()) {
         Ok(loaded) => Ok(loaded.roles),
         Err(error) if global.osapi_file.is_some() => {
-            Err(CliError::because("cannot use the configuration", &error).exit(Exit::USAGE))
+            Err(CliError::lines(&error).exit(Exit::USAGE))
         }
         Err(error) => {
             let text = format!("note: custom roles are not known here: {}", chain(&error));

@@ -1,0 +1,66 @@
+//! Why there is no node.
+
+use std::io;
+
+use osapi_core::agent::{AgentError, journal};
+use osapi_core::auth::keys::RingError;
+use osapi_core::backend::{BusError, StoreError, embedded};
+use osapi_core::id::AgentName;
+use osapi_server::{BindError, RouterError};
+use osapi_service::datadir::DataDirError;
+use osapi_service::keystore::KeyError;
+
+use super::access::AccessError;
+use super::node::READY_WITHIN;
+use crate::error::CliError;
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NodeError {
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    #[error("cannot sign the key ring")]
+    Ring(#[from] RingError),
+    #[error(transparent)]
+    Store(#[from] embedded::OpenError),
+    #[error("cannot store the key ring")]
+    Founding(#[from] StoreError),
+    #[error(transparent)]
+    Journal(#[from] journal::OpenError),
+    #[error("cannot join the bus")]
+    Bus(#[from] BusError),
+    #[error("cannot make a credential for the command line")]
+    Access(#[from] AccessError),
+    #[error("the agent failed")]
+    Agent(#[source] AgentError),
+    #[error("the server failed")]
+    Server(#[source] RouterError),
+    #[error("the {0} ended by itself")]
+    Ended(&'static str),
+    #[error("cannot {0}")]
+    Io(&'static str, #[source] io::Error),
+    #[error("agent '{0}' was not ready within {within} s; -d logs why", within = READY_WITHIN.as_secs())]
+    NotReady(AgentName),
+}
+
+impl From<NodeError> for CliError {
+    fn from(error: NodeError) -> Self {
+        let told = Self::because("cannot start", &error);
+        match &error {
+            NodeError::DataDir(DataDirError::InUse { .. }) => told.hint(
+                "an 'osapi start' is running there: use it, stop it, or choose another --data-dir",
+            ),
+            NodeError::DataDir(DataDirError::NotWritable { .. }) => {
+                told.hint("choose another one with --data-dir")
+            }
+            NodeError::Bind(error) if error.source.kind() == io::ErrorKind::AddrInUse => {
+                told.hint("choose another one with --listen 127.0.0.1:PORT; port 0 takes a free one")
+            }
+            _ => told,
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The node: server, controller, agent and store of one machine, started together and ended in the right order.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use osapi_core::agent::{self, Agent, AgentError, AgentParts, Drained};
+use osapi_core::api::types::Durability;
+use osapi_core::auth::keys::SigningKey;
+use osapi_core::auth::role::Roles;
+use osapi_core::backend::embedded::{EmbeddedBus, EmbeddedStore};
+use osapi_core::clock::{Clock, SystemClock};
+use osapi_core::controller::{self, Controller, found_key_ring};
+use osapi_core::executor::process::ProcessExecutor;
+use osapi_core::id::{AgentName, FleetId};
+use osapi_core::job::limits::{HTTP_BODY_MAX, KILL_GRACE};
+use osapi_core::message::Readiness;
+use osapi_server::{Ended, RouterError};
+use osapi_service::config::Config;
+use osapi_service::datadir::{DataDir, Layout};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::access::Issuer;
+use super::error::NodeError;
+use super::home::Home;
+
+/// How long a node may take from its start to the first hello of its own agent.
+pub(crate) const READY_WITHIN: Duration = Duration::from_secs(30);
+/// What reports, connections and files may take to end, beside the grace of commands.
+const END_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a node is to be.
+pub(crate) struct Plan {
+    /// Where it keeps what it knows.
+    pub(crate) layout: Layout,
+    /// How it behaves.
+    pub(crate) config: Config,
+    /// What roles grant.
+    pub(crate) roles: Roles,
+    /// Where it listens; port 0 takes a free one.
+    pub(crate) listen: SocketAddr,
+}
+
+/// A running node. Dropping it ends everything at once, as a crash would; what it knows stays on disk.
+pub(crate) struct Node {
+    address: SocketAddr,
+    name: AgentName,
+    hostname: String,
+    fleet: FleetId,
+    token_key: Arc<SigningKey>,
+    controller: Controller,
+    store: Arc<EmbeddedStore>,
+    parts: JoinSet<PartEnd>,
+    stop_agent: CancellationToken,
+    stop_server: CancellationToken,
+    end_within: Duration,
+    // Dropped last: the directory is free once nothing works in it any more.
+    _dir: DataDir,
+}
+
+/// How one of the two parts ended.
+enum PartEnd {
+    Agent(Result<Drained, AgentError>),
+    Server(Result<Ended, RouterError>),
+}
+
+/// How a node ended.
+#[derive(Debug, Default)]
+pub(crate) struct Farewell {
+    /// What the agent has left; none if it did not end in time.
+    pub(crate) agent: Option<Drained>,
+    /// How the server ended; none if it did not end in time.
+    pub(crate) server: Option<Ended>,
+}
+
+impl Node {
+    /// Starts a node and waits until it takes requests and its own agent takes jobs.
+    ///
+    /// # Errors
+    /// When the directory or the port cannot be had, what is in the directory cannot be used, or the agent is not ready in time.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends what was started.
+    pub(crate) async fn start(plan: Plan) -> Result<Self, NodeError> {
+        let dir = DataDir::open(plan.layout.clone())?;
+        let listener = osapi_server::bind(plan.listen).await?;
+        let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let (config, host) = (plan.config.clone(), hostname.clone());
+        let home = tokio::task::spawn_blocking(move || Home::open(dir, &config, &host))
+            .await
+            .map_err(|panic| NodeError::Io("open the data directory", panic.into()))??;
+        let (mut node, readiness) = Self::assemble(home, listener, plan, hostname).await?;
+        node.until_ready(readiness).await?;
+        Ok(node)
+    }
+
+    async fn assemble(
+        home: Home,
+        listener: TcpListener,
+        plan: Plan,
+        hostname: String,
+    ) -> Result<(Self, watch::Receiver<Readiness>), NodeError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let Home { dir, keys, agent, store, journal, spool } = home;
+        let (store, bus) = (Arc::new(store), Arc::new(EmbeddedBus::new()));
+        let (fleet, root) = (keys.fleet(), keys.root.public());
+        let address = listener
+            .local_addr()
+            .map_err(|error| NodeError::Io("tell the port that was taken", error))?;
+
+        found_key_ring(&*store, &keys.first_ring(clock.wall())?).await?;
+        let controller = Controller::start(controller::Parts {
+            store: store.clone(),
+            bus: bus.clone(),
+            clock: clock.clone(),
+            root,
+            job_key: keys.job,
+            config: controller_config(&plan.config),
+        })
+        .await?;
+        let name = agent.identity.name.clone();
+        let agent = Agent::new(AgentParts {
+            bus,
+            journal: Arc::new(journal),
+            executor: Arc::new(ProcessExecutor::new()),
+            clock: clock.clone(),
+            key: agent.key,
+            root: agent.identity.root,
+            hostname: hostname.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            spool,
+            limits: agent_limits(&plan.config),
+        });
+        let readiness = agent.readiness();
+        let limits = server_limits(&plan.config);
+        let server = osapi_server::Server {
+            controller: controller.clone(),
+            roles: plan.roles,
+            clock,
+            limits,
+        };
+
+        let (stop_agent, stop_server) = (CancellationToken::new(), CancellationToken::new());
+        let mut parts = JoinSet::new();
+        let (agent_stop, server_stop) = (stop_agent.clone(), stop_server.clone());
+        parts.spawn(async move { PartEnd::Agent(agent.run(agent_stop).await) });
+        parts.spawn(async move {
+            PartEnd::Server(osapi_server::serve(listener, server, server_stop).await)
+        });
+        let end_within = plan.config.agent.drain + KILL_GRACE + END_WITHIN;
+        let token_key = Arc::new(keys.token);
+        let node = Self {
+            address,
+            name,
+            hostname,
+            fleet,
+            token_key,
+            controller,
+            store,
+            parts,
+            stop_agent,
+            stop_server,
+            end_within,
+            _dir: dir,
+        };
+        Ok((node, readiness))
+    }
+
+    /// Waits until the store was read, the agent was welcomed, and the controller knows that it takes jobs.
+    async fn until_ready(
+        &mut self,
+        mut readiness: watch::Receiver<Readiness>,
+    ) -> Result<(), NodeError> {
+        let (controller, name) = (self.controller.clone(), self.name.clone());
+        let ready = async {
+            controller.ready().await;
+            // When its sender is gone the agent has ended, and that is told by the other branch.
+            if readiness.wait_for(|readiness| *readiness == Readiness::Ready).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            controller.agent_ready(&name).await;
+        };
+        tokio::select! {
+            () = ready => Ok(()),
+            error = self.failed() => Err(error),
+            () = tokio::time::sleep(READY_WITHIN) => Err(NodeError::NotReady(self.name.clone())),
+        }
+    }
+
+    /// Waits until a part ends that was not told to, and says why.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again as long as it has not returned.
+    pub(crate) async fn failed(&mut self) -> NodeError {
+        match self.parts.join_next().await {
+            Some(Ok(PartEnd::Agent(Err(error)))) => NodeError::Agent(error),
+            Some(Ok(PartEnd::Server(Err(error)))) => NodeError::Server(error),
+            Some(Ok(PartEnd::Agent(Ok(_)))) => NodeError::Ended("agent"),
+            Some(Ok(PartEnd::Server(Ok(_)))) => NodeError::Ended("server"),
+            Some(Err(panic)) => NodeError::Io("go on after a failure inside", panic.into()),
+            None => NodeError::Ended("node"),
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The base URL for a client on this machine.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", reachable(self.address))
+    }
+
+    /// The agent's name.
+    pub(crate) fn name(&self) -> &AgentName {
+        &self.name
+    }
+
+    /// Makes tokens for the command line of this machine.
+    pub(crate) fn issuer(&self) -> Issuer {
+        Issuer {
+            key: Arc::clone(&self.token_key),
+            fleet: self.fleet,
+            subject: format!("cli@{}", self.hostname),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Ends the node: first the agent, so that who waits for a command still gets its outcome, then the server, then what they
+    /// stood on.
+    pub(crate) async fn stop(mut self) -> Farewell {
+        let mut farewell = Farewell::default();
+        let stopping = async {
+            self.stop_agent.cancel();
+            while let Some(end) = self.parts.join_next().await {
+                match end {
+                    Ok(PartEnd::Agent(Ok(drained))) => farewell.agent = Some(drained),
+                    Ok(PartEnd::Server(Ok(ended))) => farewell.server = Some(ended),
+                    Ok(PartEnd::Agent(Err(error))) => log("agent", &error),
+                    Ok(PartEnd::Server(Err(error))) => log("server", &error),
+                    Err(panic) => log("part of the node", &panic),
+                }
+                self.stop_server.cancel();
+            }
+            self.controller.stop().await;
+        };
+        if tokio::time::timeout(self.end_within, stopping).await.is_err() {
+            tracing::error!("the node did not end in time and is cut");
+            self.parts.shutdown().await;
+        }
+        self.store.close().await;
+        farewell
+    }
+}
+
+fn log(part: &str, error: &dyn std::error::Error) {
+    tracing::error!(error, "{part} failed");
+}
+
+/// An address of this machine at which a listener on `address` is reached.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn controller_config(config: &Config) -> controller::Config {
+    controller::Config {
+        retention: config.store.retention,
+        max_jobs: config.jobs.max_retained,
+        // The embedded store answers a write once it is synced.
+        durability: Durability::Synced,
+    }
+}
+
+fn agent_limits(config: &Config) -> agent::Limits {
+    agent::Limits {
+        slots: config.agent.slots,
+        output_kept: usize::try_from(config.agent.output_kept).unwrap_or(usize::MAX),
+        drain_grace: config.agent.drain,
+        ..agent::Limits::default()
+    }
+}
+
+fn server_limits(config: &Config) -> osapi_server::Limits {
+    let server = &config.api.server;
+    osapi_server::Limits {
+        connections: server.max_connections,
+        header_time: server.header_timeout,
+        body_time: server.body_timeout,
+        body_bytes: HTTP_BODY_MAX,
+        drain_time: server.drain,
+        ..osapi_server::Limits::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_on_this_machine_does_not_connect_to_every_address() {
+        for (listened, reached) in [
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("0.0.0.0:8080", "127.0.0.1:8080"),
+            ("[::]:8080", "[::1]:8080"),
+            ("192.0.2.1:8080", "192.0.2.1:8080"),
+        ] {
+            assert_eq!(reachable(listened.parse().unwrap()).to_string(), reached);
+        }
+    }
+}
