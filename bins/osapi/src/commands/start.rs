@@ -27,13 +27,13 @@ pub(crate) async fn run(args: StartArgs, global: &Global, screen: &mut Screen) -
     let layout = super::layout(global)?;
     let shutdown = Shutdown::on_signals()
         .map_err(|error| CliError::because("cannot take over signals", &error))?;
+    let asked_to_stop = shutdown.token();
     let listen = args.listen.unwrap_or_else(|| loaded.config.api.server.address());
-    let plan =
-        Plan { layout: layout.clone(), config: loaded.config, roles: loaded.roles, listen };
+    let plan = Plan { layout: layout.clone(), config: loaded.config, roles: loaded.roles, listen };
     // Dropping the start on a signal ends what was started; nothing was promised yet.
     let mut node = tokio::select! {
         node = Node::start(plan) => node?,
-        () = shutdown.token().cancelled() => {
+        () = asked_to_stop.cancelled() => {
             screen.line(Side::Err, "stopped before it was ready")?;
             return Ok(Exit::SUCCESS);
         }
@@ -51,7 +51,7 @@ pub(crate) async fn run(args: StartArgs, global: &Global, screen: &mut Screen) -
         screen.line(Side::Err, warning)?;
     }
     let failure = tokio::select! {
-        () = shutdown.token().cancelled() => None,
+        () = asked_to_stop.cancelled() => None,
         error = node.failed() => Some(error),
         () = credential.keep_fresh() => None, // never returns
     };
@@ -127,8 +127,7 @@ mod tests {
 
     #[test]
     fn the_end_is_told_in_one_line() {
-        let clean =
-            Farewell { agent: Some(Drained::default()), server: Some(Ended::Drained) };
+        let clean = Farewell { agent: Some(Drained::default()), server: Some(Ended::Drained) };
         assert_eq!(told(&clean), "stopped: every request was answered; nothing is left to do");
         let agent = Some(Drained { unanswered: 1, waiting: 2, running: 0 });
         let left = Farewell { agent, server: Some(Ended::Cut { connections: 3 }) };

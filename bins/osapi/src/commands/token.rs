@@ -44,9 +44,7 @@ fn configured_roles(global: &Global, screen: &mut Screen) -> Result<Roles> {
     let source = config::Source::new(global.osapi_file.clone());
     match config::load(&source, std::env::vars_os(), Permissions::built_in()) {
         Ok(loaded) => Ok(loaded.roles),
-        Err(error) if global.osapi_file.is_some() => {
-            Err(CliError::lines(&error).exit(Exit::USAGE))
-        }
+        Err(error) if global.osapi_file.is_some() => Err(CliError::lines(&error).exit(Exit::USAGE)),
         Err(error) => {
             let text = format!("note: custom roles are not known here: {}", chain(&error));
             screen.line(Side::Err, &text)?;

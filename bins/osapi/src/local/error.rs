@@ -58,7 +58,7 @@ impl From<NodeError> for CliError {
                 told.hint("choose another one with --data-dir")
             }
             NodeError::Bind(error) if error.source.kind() == io::ErrorKind::AddrInUse => {
-                told.hint("choose another one with --listen 127.0.0.1:PORT; port 0 takes a free one")
+                told.hint("--listen 127.0.0.1:PORT chooses another port, and 0 a free one")
             }
             _ => told,
         }

@@ -93,7 +93,11 @@ mod tests {
             Home::open(dir, &Config::default(), "web-01.example.com").unwrap()
         };
         let identity = |home: &Home| {
-            (home.keys.fleet(), home.agent.key.public(), osapi_core::backend::Store::id(&home.store))
+            (
+                home.keys.fleet(),
+                home.agent.key.public(),
+                osapi_core::backend::Store::id(&home.store),
+            )
         };
         let first = open();
         assert_eq!(first.agent.identity.name.as_str(), "web-01");

@@ -127,7 +127,7 @@ impl Node {
             journal: Arc::new(journal),
             executor: Arc::new(ProcessExecutor::new()),
             clock: clock.clone(),
-            key: agent.key,
+            key: Arc::new(agent.key),
             root: agent.identity.root,
             hostname: hostname.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -212,7 +212,7 @@ impl Node {
 
     /// The base URL for a client on this machine.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", reachable(self.address))
+        local_url(self.address)
     }
 
     /// The agent's name.
@@ -257,18 +257,18 @@ impl Node {
     }
 }
 
-fn log(part: &str, error: &dyn std::error::Error) {
+fn log(part: &str, error: &(dyn std::error::Error + 'static)) {
     tracing::error!(error, "{part} failed");
 }
 
-/// An address of this machine at which a listener on `address` is reached.
-fn reachable(address: SocketAddr) -> SocketAddr {
+/// The base URL of a listener on `address`, for a client on the same machine.
+pub(crate) fn local_url(address: SocketAddr) -> String {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
-    SocketAddr::new(ip, address.port())
+    format!("http://{}", SocketAddr::new(ip, address.port()))
 }
 
 fn controller_config(config: &Config) -> controller::Config {
@@ -313,7 +313,7 @@ mod tests {
             ("[::]:8080", "[::1]:8080"),
             ("192.0.2.1:8080", "192.0.2.1:8080"),
         ] {
-            assert_eq!(reachable(listened.parse().unwrap()).to_string(), reached);
+            assert_eq!(local_url(listened.parse().unwrap()), format!("http://{reached}"));
         }
     }
 }
