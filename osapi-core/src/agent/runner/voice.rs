@@ -175,7 +175,7 @@ impl Uploader {
             return Ok(kept.clone());
         }
         let report = self.report(job, stream).await?;
-        let kept = Kept::open(&self.spool, job, stream, &report).await?;
+        let kept = Kept::open(&self.spool, job, stream, report.kept, report.sha256).await?;
         if self.open.len() >= OPEN_FILES {
             self.open.clear();
         }
