@@ -1,4 +1,4 @@
-//! The contract of [`Store`](super::Store) and [`Bus`](super::Bus) as checks that every implementation and every wrapper passes.
+//! The contract of [`Store`] and [`Bus`](super::Bus) as checks that every implementation and every wrapper passes.
 //!
 //! Each check uses keys and names of its own, so the suites run also on a store that others use and that keeps what earlier runs
 //! wrote. A check that fails panics and says what was promised. No check waits for time to pass: that something does not come is

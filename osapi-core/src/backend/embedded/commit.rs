@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use super::batch::{Applied, Op, OpKind, Refusal};
-use super::disk::{CommitError, Disk, DiskError, SharedError};
-use super::feed::Feed;
+use super::disk::{CommitError, Disk, DiskError};
+use super::feed::Feeds;
 use super::limits::Limits;
 use crate::backend::{Bucket, Link, StoreError};
 
@@ -35,16 +35,15 @@ pub(super) struct Committer {
     writes: AtomicU64,
 }
 
-/// The feeds of all buckets.
-#[derive(Debug)]
-pub(super) struct Feeds(Vec<(Bucket, Feed)>);
-
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Waiting>,
     working: bool,
     end: Option<End>,
 }
+
+/// One cause, told to every caller of a batch.
+type SharedError = Arc<DiskError>;
 
 /// Why no further write is taken.
 #[derive(Debug, Clone)]
@@ -81,20 +80,6 @@ struct Stopped(#[source] SharedError);
 #[derive(Debug, thiserror::Error)]
 #[error("no commit runs, as the runtime has ended")]
 struct Abandoned;
-
-impl Feeds {
-    /// Feeds that go on where the file ends.
-    pub(super) fn of(disk: &Disk) -> Result<Self, DiskError> {
-        let feed = |bucket| Ok((bucket, Feed::new(disk.head(bucket)?)));
-        Bucket::ALL.into_iter().map(feed).collect::<Result<_, _>>().map(Self)
-    }
-
-    /// The feed of one bucket.
-    pub(super) fn of_bucket(&self, bucket: Bucket) -> &Feed {
-        let found = self.0.iter().find(|(of, _)| *of == bucket);
-        &found.expect("there is a feed for every bucket").1
-    }
-}
 
 impl Committer {
     /// A queue before `disk`.

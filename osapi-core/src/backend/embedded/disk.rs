@@ -1,6 +1,6 @@
 //! The file: reads of what is committed, and commits. Everything here blocks for as long as the disk takes.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase};
@@ -264,6 +264,3 @@ impl DiskError {
         }
     }
 }
-
-/// One cause, told to every caller of a batch.
-pub(super) type SharedError = Arc<DiskError>;

@@ -5,10 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::backend::{Key, Prefix};
+use super::disk::{Disk, DiskError};
+use crate::backend::{Bucket, Key, Prefix};
 
 /// Removals of one bucket that are kept for watches that lag. A watch that has missed more scans again.
 const KEPT: usize = 16 * 1024;
+
+/// The feeds of all buckets.
+#[derive(Debug)]
+pub(super) struct Feeds(Vec<(Bucket, Feed)>);
 
 /// One bucket's head and late removals.
 #[derive(Debug)]
@@ -28,6 +33,20 @@ struct Removals {
 /// Removals are asked for that are no longer kept.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Forgotten;
+
+impl Feeds {
+    /// Feeds that go on where the file ends.
+    pub(super) fn of(disk: &Disk) -> Result<Self, DiskError> {
+        let feed = |bucket| Ok((bucket, Feed::new(disk.head(bucket)?)));
+        Bucket::ALL.into_iter().map(feed).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The feed of one bucket.
+    pub(super) fn of_bucket(&self, bucket: Bucket) -> &Feed {
+        let found = self.0.iter().find(|(of, _)| *of == bucket);
+        &found.expect("there is a feed for every bucket").1
+    }
+}
 
 impl Feed {
     /// A bucket whose last cursor is `head`.

@@ -11,8 +11,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::batch::{Op, OpKind};
-use super::commit::{Committer, Feeds, Written};
+use super::commit::{Committer, Written};
 use super::disk::{Disk, DiskError};
+use super::feed::Feeds;
 use super::limits::Limits;
 use super::open::{self, OpenError, Opened};
 use super::watch::{Watcher, capacity};

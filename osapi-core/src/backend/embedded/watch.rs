@@ -8,9 +8,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::commit::Feeds;
 use super::disk::{Budget, Disk, DiskError, Part};
-use super::feed::Forgotten;
+use super::feed::{Feeds, Forgotten};
 use crate::backend::{Bucket, Change, Cursor, Entry, Key, Prefix, StoreError};
 
 /// One read before the watch has caught up: on the blocking pool, as the file may have to be read.
@@ -114,6 +113,10 @@ impl Watcher {
             while self.position < head {
                 if let Err(over) = self.step(head).await {
                     return over;
+                }
+                // A part that holds nothing of the prefix awaits nothing: the other tasks shall have their turn.
+                if self.position < head {
+                    tokio::task::yield_now().await;
                 }
             }
             // All three only wait: nothing is lost when another is ready first.
