@@ -112,3 +112,24 @@ fn many() {
         assert_eq!(children, [0; 0], "every orphan is reaped");
     });
 }
+
+#[test]
+fn what_could_be_another_command_s_is_left_to_it() {
+    in_its_own_process("two");
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn two() {
+    prepared(async {
+        let executor = || ProcessExecutor::new().without_cgroups();
+        let script = "env -i setsid sh -c 'sleep 1000 & echo $!' & wait; sleep 1000";
+        let other = Run::begin(executor(), shell(script));
+        let pid = other.seen.pids(1).await[0];
+        Run::begin(executor(), shell("exit 0")).end().await;
+        assert!(is_alive(pid));
+        other.stopper.stop(StopReason::Cancel);
+        other.end().await;
+        assert!(!is_alive(pid));
+    });
+}

@@ -17,6 +17,12 @@ async fn arguments_arrive_as_they_are() {
 }
 
 #[tokio::test]
+async fn a_program_is_called_by_the_name_that_was_given() {
+    let (_, seen) = run(exec("cat", ["/proc/self/cmdline"])).await;
+    assert_eq!(seen.stdout(), "cat\0/proc/self/cmdline\0");
+}
+
+#[tokio::test]
 async fn exit_codes_and_signals_are_told() {
     assert_eq!(run(shell("exit 7")).await.0, Outcome::Exited { code: 7 });
     assert_eq!(run(shell("kill -USR1 $$")).await.0, Outcome::Signaled { signal: 10 });

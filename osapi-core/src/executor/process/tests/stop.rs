@@ -40,7 +40,8 @@ async fn a_stop_reaches_the_whole_tree() {
 #[tokio::test]
 async fn there_is_time_to_end_well() {
     // The grace is the real one: five seconds that a command that ends by itself does not use up.
-    let running = Run::shell("trap 'echo 2; exit 0' TERM; echo 1; while :; do sleep 0.01; done");
+    let running =
+        Run::shell("trap 'sleep 0.3; echo 2; exit 0' TERM; echo 1; while :; do sleep 0.01; done");
     within(running.seen.pids(1)).await;
     running.stopper.stop(StopReason::Cancel);
     let (outcome, seen) = within(running.end()).await;
@@ -48,8 +49,20 @@ async fn there_is_time_to_end_well() {
 }
 
 #[tokio::test]
+async fn what_is_stopped_goes_on_to_its_end() {
+    for stopped in ["kill -STOP $$", "setsid sh -c 'trap \"echo 2; exit\" TERM; kill -STOP $$'"] {
+        let running = Run::shell(&format!("trap 'echo 2; exit' TERM; echo 1; {stopped}"));
+        within(running.seen.pids(1)).await;
+        running.stopper.stop(StopReason::Cancel);
+        let (_, seen) = within(running.end()).await;
+        assert_eq!(seen.lines()[..2], ["1", "2"]);
+    }
+}
+
+#[tokio::test]
 async fn the_group_has_its_grace_also_when_the_leader_is_gone() {
-    let script = "(trap 'echo 2; exit' TERM; echo 1; while :; do sleep 0.01; done) & wait";
+    let script =
+        "(trap 'sleep 0.3; echo 2; exit' TERM; echo 1; while :; do sleep 0.01; done) & wait";
     let running = Run::shell(script);
     within(running.seen.pids(1)).await;
     running.stopper.stop(StopReason::Cancel);
