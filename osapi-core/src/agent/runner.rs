@@ -1,11 +1,11 @@
 //! The agent at work: one task owns the [`Machine`], tells it what happens, one event at a time, and does what it says.
 //!
 //! The loop itself never waits for a disk, a command or the bus: commits, executions and messages are tasks of their own
-//! ([`writer`], [`execution`], [`voice`]) that tell it when they are done.
+//! (`writer`, `execution`, `voice`) that tell it when they are done.
 
 mod execution;
 mod line;
-#[cfg(test)]
+#[cfg(all(test, feature = "embedded", feature = "conformance", feature = "mock"))]
 mod tests;
 mod voice;
 mod work;
@@ -258,6 +258,7 @@ impl Runner {
         loop {
             if let Some(drained) = self.drained {
                 self.voice.finish().await;
+                self.work.finish().await;
                 return drained;
             }
             match self.next(&shutdown, is_draining).await {

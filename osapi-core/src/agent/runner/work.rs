@@ -36,12 +36,13 @@ enum Purpose {
     Execution(JobId),
     Leftovers(JobId),
     Subscription,
-    Other,
 }
 
 #[derive(Default)]
 pub(super) struct Work {
     tasks: JoinSet<Done>,
+    /// What nobody is told about.
+    chores: JoinSet<()>,
     purposes: HashMap<Id, Purpose>,
 }
 
@@ -104,12 +105,17 @@ impl Work {
     }
 
     pub(super) fn discard(&mut self, dir: PathBuf, job: JobId) {
-        self.spawn(Purpose::Other, async move {
+        while self.chores.try_join_next().is_some() {}
+        self.chores.spawn(async move {
             if let Err(err) = blocking(move || spool::discard(&dir, job)).await {
                 tracing::warn!(%job, error = %err, "output that is not needed any more stays on disk");
             }
-            Done::Nothing
         });
+    }
+
+    /// Waits for what has to be done even if the agent ends.
+    pub(super) async fn finish(&mut self) {
+        while self.chores.join_next().await.is_some() {}
     }
 }
 
@@ -120,7 +126,6 @@ impl Purpose {
             Self::Execution(job) => Done::Broke(job),
             Self::Leftovers(job) => Done::Leftovers(job, Err(err.to_string())),
             Self::Subscription => Done::Subscribed(None),
-            Self::Other => Done::Nothing,
         }
     }
 }

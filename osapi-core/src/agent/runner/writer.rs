@@ -39,3 +39,41 @@ impl Writer {
         work.commit(Arc::clone(&self.journal), ids, changes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::work::Done;
+    use super::*;
+    use crate::agent::journal::{Binding, MemoryJournal};
+    use crate::auth::keys::SigningKey;
+
+    fn journal() -> MemoryJournal {
+        let (root, key) = (SigningKey::generate().public(), SigningKey::generate().public());
+        let name = "web-1".parse().unwrap();
+        MemoryJournal::new(Binding { fleet: root.fleet(), name, key, machine: "m".into() })
+    }
+
+    async fn committed(work: &mut Work) -> Option<Vec<u64>> {
+        match work.next().await? {
+            Done::Committed(ids, Ok(())) => Some(ids.iter().map(|id| id.0).collect()),
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn commits_that_come_meanwhile_go_together_and_after_it() {
+        let (journal, mut work) = (journal(), Work::default());
+        let mut writer = Writer::new(Arc::new(journal.clone()));
+        writer.write(&mut work);
+        for n in 1..=3 {
+            writer.queue(CommitId(n), vec![Change::Ring(n)]);
+            writer.write(&mut work);
+        }
+        assert_eq!(committed(&mut work).await, Some(vec![1]));
+        assert_eq!((committed(&mut work).await, journal.header().ring), (None, 1));
+        writer.is_free();
+        writer.write(&mut work);
+        assert_eq!(committed(&mut work).await, Some(vec![2, 3]));
+        assert_eq!((journal.header().ring, journal.commits()), (3, 2));
+    }
+}

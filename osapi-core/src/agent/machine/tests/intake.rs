@@ -201,8 +201,9 @@ fn what_is_judged_and_refused_is_reported_as_rejected() {
 #[test]
 fn a_full_queue_is_busy_and_forgets_the_order() {
     let mut world = World::ready();
-    for _ in 0..5 {
-        world.tell(world.dispatch(&world.order()));
+    let taken: Vec<_> = (0..5).map(|_| world.order()).collect();
+    for order in &taken {
+        world.tell(world.dispatch(order));
     }
     let (before, order) = (world.entries(), world.order());
     assert_eq!(before.len(), 5);
@@ -210,7 +211,7 @@ fn a_full_queue_is_busy_and_forgets_the_order() {
     assert_eq!(receipts(&actions), [ReceiptKind::Busy]);
     assert_eq!(world.entries(), before);
     // Once there is room, it is taken.
-    let first = before[0].0;
+    let first = taken[0].job;
     world.started(first);
     world.ended(first, Outcome::Exited { code: 0 });
     assert_eq!(receipts(&world.tell(world.dispatch(&order))), [ReceiptKind::Accepted]);
