@@ -5,7 +5,8 @@
 
 mod execution;
 mod line;
-#[cfg(all(test, feature = "embedded", feature = "conformance", feature = "mock"))]
+#[cfg(test)]
+#[cfg(all(feature = "embedded", feature = "conformance", feature = "mock"))]
 mod tests;
 mod voice;
 mod work;
@@ -349,7 +350,7 @@ impl Runner {
         match action {
             Action::Send(message) => self.voice.say(Said::Message(message)),
             Action::SendReport(job) => self.voice.say(Said::Report(job)),
-            Action::SendChunk { job, chunk, sha256 } => self.voice.send_chunk(job, chunk, sha256),
+            Action::SendChunk { job, chunk, of } => self.voice.send_chunk(job, chunk, of),
             Action::Commit { id, changes } => self.writer.queue(id, changes),
             Action::Start(task) => {
                 self.on_disk.insert(task.job);

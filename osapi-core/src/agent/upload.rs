@@ -68,8 +68,8 @@ impl Upload {
         self.since = None;
     }
 
-    /// The chunks to send now, each with the hash of its whole stream.
-    pub(super) fn send(&mut self, now: Duration) -> Vec<(Chunk, Digest)> {
+    /// The chunks to send now, each with the stream that it is of.
+    pub(super) fn send(&mut self, now: Duration) -> Vec<(Chunk, Chunked)> {
         if self.since.is_none() {
             return Vec::new();
         }
@@ -84,7 +84,10 @@ impl Upload {
             self.flying.insert(chunk, Flight { due: now + pause_after(0), tries: 1 });
             chunks.push(chunk);
         }
-        chunks.into_iter().filter_map(|chunk| Some((chunk, self.sha256(chunk.stream)?))).collect()
+        chunks
+            .into_iter()
+            .filter_map(|chunk| Some((chunk, self.of(chunk.stream)?.clone())))
+            .collect()
     }
 
     /// When [`Upload::send`] or [`Upload::is_stalled`] may have something new; `None` while the link is down.
@@ -103,7 +106,7 @@ impl Upload {
         sha256: Option<Digest>,
         now: Duration,
     ) -> bool {
-        if sha256.is_some() && sha256 != self.sha256(stream) {
+        if sha256.is_some() && sha256 != self.of(stream).map(|of| of.sha256) {
             return false;
         }
         let found = self.flying.keys().find(|c| c.stream == stream && c.offset == offset).copied();
@@ -129,8 +132,8 @@ impl Upload {
         self.idle + self.since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
-    fn sha256(&self, stream: Stream) -> Option<Digest> {
-        self.streams.iter().find(|one| one.stream == stream).map(|one| one.sha256)
+    fn of(&self, stream: Stream) -> Option<&Chunked> {
+        self.streams.iter().find(|one| one.stream == stream)
     }
 
     fn next_chunk(&mut self) -> Option<Chunk> {
@@ -167,8 +170,8 @@ mod tests {
         while !upload.is_done() {
             let sent = upload.send(at(0));
             assert!(!sent.is_empty() && sent.len() <= WINDOW);
-            for (chunk, sha256) in sent {
-                assert!(upload.settle(chunk.stream, chunk.offset, Some(sha256), at(0)));
+            for (chunk, of) in sent {
+                assert!(upload.settle(chunk.stream, chunk.offset, Some(of.sha256), at(0)));
                 seen.push(chunk);
             }
         }

@@ -64,8 +64,8 @@ impl Machine {
         let is_released = is_done || upload.is_stalled(now);
         let is_news = is_released && !delivery.is_released;
         delivery.is_released |= is_released;
-        for (chunk, sha256) in chunks {
-            self.do_it(Action::SendChunk { job, chunk, sha256 });
+        for (chunk, of) in chunks {
+            self.do_it(Action::SendChunk { job, chunk, of });
         }
         match due {
             Some(due) if !is_done => self.timers.set(Wake::Upload(job), due),

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::agent::journal::Change;
+use crate::agent::journal::{Change, Chunked};
 use crate::agent::upload::Chunk;
 use crate::clock::Timestamp;
 use crate::executor::{Handle, StopReason, Task};
-use crate::id::{Digest, JobId};
+use crate::id::JobId;
 use crate::job::{Outcome, StreamReport};
 use crate::message::{FromAgent, Refusal, ToAgent};
 
@@ -125,8 +125,8 @@ pub enum Action {
         job: JobId,
         /// Which part.
         chunk: Chunk,
-        /// SHA-256 of all kept bytes of the stream.
-        sha256: Digest,
+        /// The stream that it is a part of.
+        of: Chunked,
     },
     /// Write this to the journal and tell when it is synced. Commits are written in the order of their ids.
     Commit {

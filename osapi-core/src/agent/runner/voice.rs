@@ -14,13 +14,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::AgentParts;
-use crate::agent::journal::Journal;
+use crate::agent::journal::{Chunked, Journal};
 use crate::agent::machine::Event;
 use crate::agent::spool::Kept;
 use crate::agent::upload::Chunk;
 use crate::backend::Bus;
-use crate::id::{Digest, Identity, JobId};
-use crate::job::StreamReport;
+use crate::id::{Identity, JobId};
 use crate::job::report::Stream;
 use crate::message::word::OutputChunk;
 use crate::message::{FromAgent, Subject, encode};
@@ -45,7 +44,7 @@ pub(super) enum Said {
 struct Sending {
     job: JobId,
     chunk: Chunk,
-    sha256: Digest,
+    of: Chunked,
 }
 
 pub(super) struct Voice {
@@ -74,8 +73,8 @@ impl Voice {
         }
     }
 
-    pub(super) fn send_chunk(&mut self, job: JobId, chunk: Chunk, sha256: Digest) {
-        if self.chunks.try_send(Sending { job, chunk, sha256 }).is_err() {
+    pub(super) fn send_chunk(&mut self, job: JobId, chunk: Chunk, of: Chunked) {
+        if self.chunks.try_send(Sending { job, chunk, of }).is_err() {
             self.count_dropped();
         }
     }
@@ -140,11 +139,11 @@ struct Uploader {
 
 impl Uploader {
     async fn upload(mut self, mut chunks: mpsc::Receiver<Sending>) {
-        while let Some(Sending { job, chunk, sha256 }) = chunks.recv().await {
-            match self.read(job, chunk).await {
+        while let Some(Sending { job, chunk, of }) = chunks.recv().await {
+            match self.read(job, chunk, &of).await {
                 Ok(data) => {
                     let (identity, stream) = (self.mouth.me.clone(), chunk.stream);
-                    let offset = chunk.offset;
+                    let (offset, sha256) = (chunk.offset, of.sha256);
                     let chunk = OutputChunk { identity, job, stream, offset, data, sha256 };
                     self.mouth.publish(&FromAgent::Output(chunk)).await;
                 }
@@ -159,38 +158,26 @@ impl Uploader {
         }
     }
 
-    async fn read(&mut self, job: JobId, chunk: Chunk) -> io::Result<String> {
-        let Chunk { stream, offset, len } = chunk;
-        let len = usize::try_from(len).map_err(io::Error::other)?;
-        let kept = self.kept(job, stream).await?;
-        let bytes = kept.read(offset, len).await?;
+    async fn read(&mut self, job: JobId, chunk: Chunk, of: &Chunked) -> io::Result<String> {
+        let len = usize::try_from(chunk.len).map_err(io::Error::other)?;
+        let kept = self.kept(job, of).await?;
+        let bytes = kept.read(chunk.offset, len).await?;
         if bytes.len() < len {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(STANDARD.encode(bytes))
     }
 
-    async fn kept(&mut self, job: JobId, stream: Stream) -> io::Result<Kept> {
+    async fn kept(&mut self, job: JobId, of: &Chunked) -> io::Result<Kept> {
+        let Chunked { stream, kept, sha256 } = *of;
         if let Some(kept) = self.open.get(&(job, stream)) {
             return Ok(kept.clone());
         }
-        let report = self.report(job, stream).await?;
-        let kept = Kept::open(&self.spool, job, stream, report.kept, report.sha256).await?;
+        let kept = Kept::open(&self.spool, job, stream, kept, sha256).await?;
         if self.open.len() >= OPEN_FILES {
             self.open.clear();
         }
         self.open.insert((job, stream), kept.clone());
         Ok(kept)
-    }
-
-    /// What the job's own report says of the stream: how its bytes are to be found.
-    async fn report(&self, job: JobId, stream: Stream) -> io::Result<StreamReport> {
-        let signed = self.mouth.journal.report(job).await.map_err(io::Error::other)?;
-        let signed = signed.ok_or(io::ErrorKind::NotFound)?;
-        let report = signed.verify(&self.mouth.me.key).map_err(io::Error::other)?;
-        Ok(match stream {
-            Stream::Stdout => report.stdout,
-            Stream::Stderr => report.stderr,
-        })
     }
 }

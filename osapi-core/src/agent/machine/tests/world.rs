@@ -355,7 +355,7 @@ pub(super) fn hellos(actions: &[Action]) -> Vec<&Hello> {
 
 pub(super) fn chunks(actions: &[Action]) -> Vec<(crate::agent::upload::Chunk, Digest)> {
     let chunk = |action: &Action| match action {
-        Action::SendChunk { chunk, sha256, .. } => Some((*chunk, *sha256)),
+        Action::SendChunk { chunk, of, .. } => Some((*chunk, of.sha256)),
         _ => None,
     };
     actions.iter().filter_map(chunk).collect()
