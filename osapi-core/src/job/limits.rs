@@ -28,8 +28,8 @@ pub const ORDER_MAX: usize = 640 * 1024;
 pub const REPORT_MAX: usize = 256 * 1024;
 /// Output of both streams that a report carries inline, in bytes before base64.
 pub const INLINE_OUTPUT_MAX: usize = 160 * 1024;
-/// One chunk of output, in bytes before encoding.
-pub const CHUNK_MAX: usize = 128 * 1024;
+/// One chunk of output, in bytes before encoding: with the hash before it, it stays below 128 KiB, to which stores round up.
+pub const CHUNK_MAX: usize = 120 * 1024;
 /// Target expression, in bytes.
 pub const TARGET_MAX: usize = 4 * 1024;
 /// Hosts of one job.
