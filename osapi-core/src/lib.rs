@@ -24,3 +24,6 @@ pub mod executor;
 pub mod job;
 #[cfg(feature = "token")]
 pub mod message;
+#[cfg(test)]
+#[cfg(all(feature = "agent", feature = "controller", feature = "embedded"))]
+mod pipeline_tests;
