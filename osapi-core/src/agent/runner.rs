@@ -5,6 +5,7 @@
 
 mod execution;
 mod line;
+mod parts;
 #[cfg(test)]
 #[cfg(all(feature = "embedded", feature = "conformance", feature = "mock"))]
 mod tests;
@@ -13,24 +14,16 @@ mod work;
 mod writer;
 
 use std::collections::{HashMap, HashSet};
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::journal::{Journal, JournalError};
 use super::machine::{Action, Config, Drained, Event, Machine, Notice, Now};
 use super::spool;
-use crate::auth::keys::SigningKey;
-use crate::backend::Bus;
 use crate::blocking::blocking;
-use crate::clock::Clock;
 use crate::executor::{Executor, Stopper};
-use crate::id::{InstanceId, JobId, PublicKey};
-use crate::job::limits::{OUTPUT_KEPT_DEFAULT, QUEUE_MAX, SLOTS_DEFAULT};
+use crate::id::{InstanceId, JobId};
 use crate::job::{Failure, Operation};
 use crate::message::Readiness;
 use line::Line;
@@ -38,77 +31,10 @@ use voice::{Said, Voice};
 use work::{Done, Work};
 use writer::Writer;
 
+pub use parts::{AgentError, AgentParts, Limits};
+
 /// Events of executions that may wait for the loop. What tells them waits while it is full.
 const EVENTS: usize = 256;
-
-/// What an agent is made of.
-pub struct AgentParts {
-    /// How it speaks with controllers.
-    pub bus: Arc<dyn Bus>,
-    /// What it remembers; its header says under which name.
-    pub journal: Arc<dyn Journal>,
-    /// What performs operations.
-    pub executor: Arc<dyn Executor>,
-    /// Its clocks.
-    pub clock: Arc<dyn Clock>,
-    /// Its key: the one that the journal is bound to.
-    pub key: Arc<SigningKey>,
-    /// The fleet's root key.
-    pub root: PublicKey,
-    /// The host's full host name.
-    pub hostname: String,
-    /// Version of the build.
-    pub version: String,
-    /// A directory of its own for the output of commands. It is made if it is missing.
-    pub spool: PathBuf,
-    /// Its bounds.
-    pub limits: Limits,
-}
-
-/// The bounds of an agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Executions at once.
-    pub slots: usize,
-    /// Accepted jobs that may wait for a slot.
-    pub queue: usize,
-    /// Bytes kept of each output stream.
-    pub output_kept: usize,
-    /// How long running commands may go on once the agent is told to end.
-    pub drain_grace: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            slots: SLOTS_DEFAULT,
-            queue: QUEUE_MAX,
-            output_kept: OUTPUT_KEPT_DEFAULT,
-            drain_grace: Duration::from_secs(10),
-        }
-    }
-}
-
-/// Why an agent did not begin.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AgentError {
-    /// The journal is bound to another fleet or key.
-    #[error("journal belongs to another {0}")]
-    OtherJournal(&'static str),
-    /// The journal cannot be read.
-    #[error("cannot read what was journaled")]
-    Journal(#[from] JournalError),
-    /// The directory for output cannot be used.
-    #[error("cannot use directory {} for output", path.display())]
-    Spool {
-        /// The directory.
-        path: PathBuf,
-        /// The system's word.
-        #[source]
-        source: io::Error,
-    },
-}
 
 /// An agent that has not begun.
 pub struct Agent {

@@ -1,6 +1,6 @@
 //! What an agent remembers of the jobs that it has seen: a small set of records, changed in atomic, synced commits.
 //!
-//! [`file`] keeps it in a file, [`memory`] in memory. The order in which the [machine](super::machine) writes is what makes sure
+//! [`FileJournal`] keeps it in a file, [`MemoryJournal`] in memory. The order in which the [machine](super::machine) writes is what makes sure
 //! that nothing starts twice; a journal only has to keep what it said that it kept.
 
 #[cfg(test)]
