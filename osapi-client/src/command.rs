@@ -1,0 +1,266 @@
+//! What is to be done on hosts, and the way from there to its outcome.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use osapi_core::api::Endpoint;
+use osapi_core::api::endpoints::{CommandExec, CommandShell, NodeGet};
+use osapi_core::api::params::{TargetPath, WaitQuery};
+use osapi_core::api::types::JobResults;
+use osapi_core::job::limits::{ANSWER_GRACE, CONNECTED_MIN, KILL_GRACE, START_DEADLINE};
+use osapi_core::job::target::InvalidTarget;
+use osapi_core::job::{Exec, Operation, Shell, Target};
+
+use crate::client::Client;
+use crate::error::{Error, ErrorKind};
+use crate::job::{self, Job};
+use crate::outcome::JobOutcome;
+use crate::request::Outgoing;
+
+/// Something to be done on hosts: [`Exec`], [`Shell`] or [`Facts`]. Made by [`Node`](crate::Node).
+#[derive(Debug, Clone)]
+#[must_use = "nothing is sent before `send` or `submit`"]
+pub struct Command<O> {
+    client: Client,
+    target: Result<Target, InvalidTarget>,
+    operation: O,
+    key: Option<String>,
+}
+
+/// Asks hosts for their facts.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Facts;
+
+/// An operation that can be sent: [`Exec`], [`Shell`] or [`Facts`].
+pub trait Sendable: sealed::Sealed {
+    /// The endpoint that takes it.
+    type Endpoint: Endpoint<Path = TargetPath, Query = WaitQuery, Answer = JobResults>;
+    /// The body of the request.
+    fn body(&self) -> &<Self::Endpoint as Endpoint>::Body;
+    /// The operation that the job will have.
+    fn operation(&self) -> Operation;
+}
+
+/// An operation that runs a command, in surroundings that can be chosen: [`Exec`] or [`Shell`].
+pub trait Surrounded: Sendable {
+    /// Its working directory, `/` if absent.
+    fn cwd(&mut self) -> &mut Option<String>;
+    /// What it finds in its environment beside the agent's own clean set.
+    fn env(&mut self) -> &mut BTreeMap<String, String>;
+    /// Seconds after which it is ended.
+    fn timeout(&mut self) -> &mut u32;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Exec {}
+    impl Sealed for super::Shell {}
+    impl Sealed for super::Facts {}
+}
+
+impl Sendable for Exec {
+    type Endpoint = CommandExec;
+    fn body(&self) -> &Exec {
+        self
+    }
+    fn operation(&self) -> Operation {
+        Operation::Exec(self.clone())
+    }
+}
+
+impl Sendable for Shell {
+    type Endpoint = CommandShell;
+    fn body(&self) -> &Shell {
+        self
+    }
+    fn operation(&self) -> Operation {
+        Operation::Shell(self.clone())
+    }
+}
+
+impl Sendable for Facts {
+    type Endpoint = NodeGet;
+    fn body(&self) -> &() {
+        &()
+    }
+    fn operation(&self) -> Operation {
+        Operation::Facts
+    }
+}
+
+impl Surrounded for Exec {
+    fn cwd(&mut self) -> &mut Option<String> {
+        &mut self.cwd
+    }
+    fn env(&mut self) -> &mut BTreeMap<String, String> {
+        &mut self.env
+    }
+    fn timeout(&mut self) -> &mut u32 {
+        &mut self.timeout
+    }
+}
+
+impl Surrounded for Shell {
+    fn cwd(&mut self) -> &mut Option<String> {
+        &mut self.cwd
+    }
+    fn env(&mut self) -> &mut BTreeMap<String, String> {
+        &mut self.env
+    }
+    fn timeout(&mut self) -> &mut u32 {
+        &mut self.timeout
+    }
+}
+
+impl<O> Command<O> {
+    pub(crate) fn new(client: Client, target: Result<Target, InvalidTarget>, operation: O) -> Self {
+        Self { client, target, operation, key: None }
+    }
+
+    /// Makes the job under this key, 1 to 255 visible ASCII characters, instead of a random one: the same request under the same key
+    /// makes one job, however often and by how many programs it is sent.
+    pub fn idempotency_key(self, key: impl Into<String>) -> Self {
+        Self { key: Some(key.into()), ..self }
+    }
+}
+
+impl Command<Exec> {
+    /// Adds an argument, which arrives as it is.
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.operation.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments, each of which arrives as it is.
+    pub fn args<A: Into<String>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.operation.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+}
+
+impl<O: Surrounded> Command<O> {
+    /// Runs it in this directory, an absolute path; `/` by default.
+    pub fn cwd(mut self, cwd: impl Into<String>) -> Self {
+        *self.operation.cwd() = Some(cwd.into());
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.operation.env().insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets variables of its environment.
+    pub fn envs<K: Into<String>, V: Into<String>>(
+        self,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        variables.into_iter().fold(self, |command, (name, value)| command.env(name, value))
+    }
+
+    /// Ends the whole process tree after this time: 1 s to 300 s, 30 s by default. The API counts in whole seconds; a part of one
+    /// counts as one.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        let seconds = timeout.as_secs().saturating_add(u64::from(timeout.subsec_nanos() > 0));
+        *self.operation.timeout() = u32::try_from(seconds).unwrap_or(u32::MAX);
+        self
+    }
+}
+
+impl<O: Sendable> Command<O> {
+    /// Runs it and waits until every host is settled. A host that failed is not an error but a row of the outcome.
+    ///
+    /// The request carries an idempotency key, so a connection that breaks is no harm: it is sent again and finds the job that the first
+    /// attempt made. Once the job is known, a broken connection only interrupts the waiting for it. It takes at most as long as the
+    /// server may need to be sure of every host: start deadline, the command's timeout, the grace of its end, and what a server
+    /// needs after a restart.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the waiting, not the job. To be able to cancel it, use [`submit`](Self::submit).
+    ///
+    /// # Errors
+    /// When the request is outside its bounds or refused, and no job was made; [`ErrorKind::OutcomeUnknown`] when it cannot be told
+    /// whether one was made; with [`Error::job_id`], when the outcome of that job could not be learned.
+    pub async fn send(self) -> Result<JobOutcome, Error> {
+        let limit = self.longest();
+        let first_wait = self.client.settings().first_wait;
+        let results = self.create(Answer::Within(first_wait)).await?;
+        if results.status.is_settled() {
+            return Ok(JobOutcome::new(results));
+        }
+        let job = Job::new(self.client, results.job_id);
+        let outcome = job.wait_for(limit).await?;
+        if outcome.is_settled() {
+            return Ok(outcome);
+        }
+        let what = format!(
+            "job {} was not settled within {} s; it can still be waited for",
+            results.job_id,
+            limit.as_secs()
+        );
+        Err(Error::new(ErrorKind::Timeout, what).about(results.job_id))
+    }
+
+    /// Makes the job and returns at once. It can be waited for, looked at and cancelled by the handle.
+    ///
+    /// # Errors
+    /// When the request is outside its bounds or refused, and no job was made; [`ErrorKind::OutcomeUnknown`] when it cannot be told
+    /// whether one was made.
+    pub async fn submit(self) -> Result<Job, Error> {
+        let results = self.create(Answer::AtOnce).await?;
+        Ok(Job::new(self.client, results.job_id))
+    }
+
+    /// The longest that a server may need to be sure of every host, counted from when the job is known: it may start at the last moment,
+    /// run to its timeout, take its grace to end, and its report may be lost; and a server that was restarted first has to be connected
+    /// for a while. Beyond that, one exchange.
+    fn longest(&self) -> Duration {
+        let command = Duration::from_secs(self.operation.operation().timeout_s().into());
+        let server = START_DEADLINE + command + KILL_GRACE + ANSWER_GRACE + CONNECTED_MIN;
+        server.saturating_add(self.client.settings().timeout)
+    }
+
+    /// Makes the job. An attempt that begins after the start deadline could make a job that runs later than the caller has to expect,
+    /// so there is none.
+    async fn create(&self, answer: Answer) -> Result<JobResults, Error> {
+        let outgoing = self.outgoing(answer)?;
+        let budget = self.client.settings().retry_for.min(START_DEADLINE);
+        let reply = self.client.deliver_within(&outgoing, budget).await?;
+        reply.decode(&outgoing.place)
+    }
+
+    fn outgoing(&self, answer: Answer) -> Result<Outgoing, Error> {
+        let target = self
+            .target
+            .clone()
+            .map_err(|err| Error::new(ErrorKind::InvalidRequest, err.to_string()))?;
+        self.operation.operation().validate()?;
+        let wait = match answer {
+            Answer::AtOnce => None,
+            Answer::Within(wait) => Some(job::whole_seconds(wait)),
+        };
+        let outgoing = self.client.request::<O::Endpoint>(
+            &TargetPath { target },
+            &WaitQuery { wait },
+            self.operation.body(),
+        )?;
+        let outgoing = match &self.key {
+            Some(key) => outgoing.key(key)?,
+            None => outgoing,
+        };
+        Ok(match answer {
+            Answer::AtOnce => outgoing.respond_async(),
+            Answer::Within(wait) => outgoing.waiting(wait),
+        })
+    }
+}
+
+/// When the server is to answer that a job was made.
+#[derive(Debug, Clone, Copy)]
+enum Answer {
+    AtOnce,
+    /// Once every host is settled, or after this time.
+    Within(Duration),
+}

@@ -1,0 +1,69 @@
+//! Jobs that exist, and agents.
+
+use std::collections::BTreeMap;
+
+use osapi_core::api::endpoints::{AgentGet, JobCancel, JobDelete, JobsList};
+use osapi_core::api::types::{CancelAnswer, JobList};
+use osapi_core::api::{Code, Endpoint};
+
+use super::server::{Act, Server};
+use super::{details, job_id, pending};
+use crate::{ErrorKind, JobStatus, JobsQuery};
+
+#[tokio::test]
+async fn pages_follow_the_cursor_to_the_last() {
+    let page = |next| Act::json(200, &JobList { jobs: vec![details(pending()).summary], next });
+    let server =
+        Server::start([page(Some(job_id())), Act::problem(Code::Internal), page(None)]).await;
+    let query = JobsQuery { status: Some(JobStatus::Pending), ..JobsQuery::default() };
+    let mut pages = server.client().jobs().pages(query);
+    assert_eq!(pages.next().await.unwrap().unwrap().jobs.len(), 1);
+    assert_eq!(pages.next().await.unwrap_err().kind(), ErrorKind::Server);
+    assert!(pages.next().await.unwrap().is_some(), "the page that failed is asked for again");
+    assert_eq!(pages.next().await.unwrap(), None);
+
+    let uris: Vec<_> = server.seen().into_iter().map(|request| request.uri).collect();
+    let (path, id) = (JobsList::INFO.path, job_id());
+    let next = format!("{path}?cursor={id}&status=pending");
+    assert_eq!(uris, [format!("{path}?status=pending"), next.clone(), next]);
+}
+
+#[tokio::test]
+async fn a_cancel_is_repeated_and_says_where_the_job_stands() {
+    let answer = CancelAnswer { job_id: job_id(), status: JobStatus::Running };
+    let script = [Act::Reset, Act::json(200, &answer), Act::problem(Code::JobSettled)];
+    let server = Server::start(script).await;
+    let job = server.client().job(job_id());
+    assert_eq!(job.cancel().await.unwrap(), answer);
+    let err = job.cancel().await.unwrap_err();
+    assert_eq!((err.kind(), err.job_id()), (ErrorKind::Conflict, Some(job_id())));
+    let path = JobCancel::INFO.path.replace("{id}", &job_id().to_string());
+    assert!(server.seen().iter().all(|request| request.uri == path));
+}
+
+#[tokio::test]
+async fn a_job_that_an_attempt_has_removed_is_removed() {
+    let gone = || Act::problem(Code::JobNotFound);
+    let script = [Act::bytes(204, ""), Act::Reset, gone(), gone()];
+    let server = Server::start(script).await;
+    let jobs = server.client().jobs();
+    jobs.delete(job_id()).await.unwrap();
+    jobs.delete(job_id()).await.unwrap();
+    assert_eq!(jobs.delete(job_id()).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let method = JobDelete::INFO.method.as_str();
+    assert!(server.seen().iter().all(|request| request.method == method));
+}
+
+#[tokio::test]
+async fn agents_are_asked_for_by_name() {
+    let server = Server::start([
+        Act::json(200, &BTreeMap::from([("agents", [(); 0])])),
+        Act::problem(Code::AgentNotFound),
+    ])
+    .await;
+    let agents = server.client().agents();
+    assert!(agents.list().await.unwrap().agents.is_empty());
+    let err = agents.get(&"web-01".parse().unwrap()).await.unwrap_err();
+    assert_eq!(err.kind(), ErrorKind::NotFound);
+    assert_eq!(server.seen()[1].uri, AgentGet::INFO.path.replace("{name}", "web-01"));
+}
