@@ -73,6 +73,17 @@ pub(crate) enum JobCommand {
     Delete(JobArgs),
 }
 
+impl JobCommand {
+    /// How its answer is written.
+    pub(crate) fn format(&self) -> Format {
+        match self {
+            Self::List(args) => args.format,
+            Self::Get(args) => args.format,
+            Self::Cancel(args) | Self::Delete(args) => args.format,
+        }
+    }
+}
+
 /// Options of `job list`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub(crate) struct JobListArgs {
@@ -143,6 +154,16 @@ pub(crate) enum AgentCommand {
     List(AgentListArgs),
     #[command(about = AgentGet::INFO.summary)]
     Get(AgentGetArgs),
+}
+
+impl AgentCommand {
+    /// How its answer is written.
+    pub(crate) fn format(&self) -> Format {
+        match self {
+            Self::List(args) => args.format,
+            Self::Get(args) => args.format,
+        }
+    }
 }
 
 /// Options of `agent list`.

@@ -82,11 +82,30 @@ pub(crate) struct ShellLongArgs {
     pub(crate) run: RunArgs,
 }
 
+/// What is run.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum What {
+    /// A program without a shell.
+    Exec(Exec),
+    /// A script.
+    Shell(Shell),
+}
+
+impl What {
+    /// It as an operation.
+    pub(crate) fn operation(&self) -> Operation {
+        match self {
+            Self::Exec(exec) => Operation::Exec(exec.clone()),
+            Self::Shell(shell) => Operation::Shell(shell.clone()),
+        }
+    }
+}
+
 /// What was asked, whichever form it had.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Run {
-    /// What is done; every bound was checked.
-    pub(crate) operation: Operation,
+    /// What is run; every bound was checked.
+    pub(crate) what: What,
     /// Where and how.
     pub(crate) options: RunArgs,
 }
@@ -129,7 +148,7 @@ impl ShellArgs {
         let (cwd, env) = (options.cwd.clone(), environment(&options));
         let shell =
             Shell { cwd, env, timeout: options.timeout.seconds(), ..Shell::new(self.script) };
-        checked(Operation::Shell(shell), options)
+        checked(What::Shell(shell), options)
     }
 }
 
@@ -146,12 +165,12 @@ impl ShellLongArgs {
 fn exec(command: String, args: Vec<String>, options: RunArgs) -> Result<Run, Invalid> {
     let (cwd, env) = (options.cwd.clone(), environment(&options));
     let exec = Exec { args, cwd, env, timeout: options.timeout.seconds(), ..Exec::new(command) };
-    checked(Operation::Exec(exec), options)
+    checked(What::Exec(exec), options)
 }
 
-fn checked(operation: Operation, options: RunArgs) -> Result<Run, Invalid> {
-    operation.validate()?;
-    Ok(Run { operation, options })
+fn checked(what: What, options: RunArgs) -> Result<Run, Invalid> {
+    what.operation().validate()?;
+    Ok(Run { what, options })
 }
 
 /// The last of several values of one variable counts, as in env(1).

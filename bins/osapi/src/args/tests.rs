@@ -1,8 +1,7 @@
 use clap::CommandFactory as _;
-use osapi_core::job::Operation;
 
 use super::remote::{CommandCommand, NodeCommand};
-use super::run::Run;
+use super::run::{Run, What};
 use super::*;
 
 fn parse(words: &[&str]) -> Cli {
@@ -31,8 +30,8 @@ fn run(words: &[&str]) -> Run {
 }
 
 fn argv(run: &Run) -> Vec<&str> {
-    match &run.operation {
-        Operation::Exec(exec) => std::iter::once(exec.command.as_str())
+    match &run.what {
+        What::Exec(exec) => std::iter::once(exec.command.as_str())
             .chain(exec.args.iter().map(String::as_str))
             .collect(),
         other => panic!("{other:?}"),
@@ -107,15 +106,18 @@ fn timeouts_out_of_bounds_are_refused() {
         let text = refused(&["osapi", "exec", &format!("--timeout={bad}"), "--", "x"]);
         assert!(text.contains("--timeout") && text.contains("must be"), "{bad}: {text}");
     }
-    assert_eq!(run(&["osapi", "exec", "--", "x"]).operation.timeout_s(), 30);
-    assert_eq!(run(&["osapi", "exec", "--timeout", "10", "--", "x"]).operation.timeout_s(), 10);
+    assert_eq!(run(&["osapi", "exec", "--", "x"]).what.operation().timeout_s(), 30);
+    assert_eq!(
+        run(&["osapi", "exec", "--timeout", "10", "--", "x"]).what.operation().timeout_s(),
+        10
+    );
 }
 
 #[test]
 fn variables_have_a_name_and_a_value() {
     let run = run(&["osapi", "exec", "-e", "A=1", "--env", "B=x=y", "-e", "A=", "--", "x"]);
-    match run.operation {
-        Operation::Exec(exec) => {
+    match run.what {
+        What::Exec(exec) => {
             assert_eq!(
                 Vec::from_iter(exec.env),
                 [("A".into(), String::new()), ("B".into(), "x=y".into())]

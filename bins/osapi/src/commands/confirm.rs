@@ -4,13 +4,25 @@ use std::io::{self, BufRead, IsTerminal as _, Write as _};
 
 use osapi_core::job::{Operation, Target};
 
-use crate::args::run::RunArgs;
+use crate::args::run::{Run, RunArgs};
 use crate::error::{CliError, Result};
 use crate::render::{escape, outcome, time};
 
+/// Sees to it that `run` is meant. `count_hosts` tells how many agents are registered, if that can be known.
+///
+/// # Errors
+/// When it is not. Nothing was sent then.
+pub(crate) fn settle(run: &Run, count_hosts: impl FnOnce() -> Option<usize>) -> Result<()> {
+    match needed(&run.options, somebody_is_there()) {
+        Consent::Given => Ok(()),
+        Consent::Ask => ask(&run.what.operation(), count_hosts()),
+        Consent::Refuse => Err(refusal()),
+    }
+}
+
 /// What has to happen before a run is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Consent {
+enum Consent {
     /// Nothing: it is not on all hosts, or was confirmed on the command line, or is on this machine only.
     Given,
     /// Somebody is there and is asked.
@@ -20,7 +32,7 @@ pub(crate) enum Consent {
 }
 
 /// What has to happen before a run with these options is sent.
-pub(crate) fn needed(options: &RunArgs, somebody_is_there: bool) -> Consent {
+fn needed(options: &RunArgs, somebody_is_there: bool) -> Consent {
     match &options.target {
         Target::All if options.yes || options.local => Consent::Given,
         Target::All if somebody_is_there => Consent::Ask,
@@ -30,12 +42,12 @@ pub(crate) fn needed(options: &RunArgs, somebody_is_there: bool) -> Consent {
 }
 
 /// Whether a question would be seen and could be answered.
-pub(crate) fn somebody_is_there() -> bool {
+fn somebody_is_there() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 /// The error for a run that nobody could confirm.
-pub(crate) fn refusal() -> CliError {
+fn refusal() -> CliError {
     CliError::usage("a run on all hosts has to be confirmed, and there is no terminal to ask on")
         .hint("add --yes if it is meant")
 }
@@ -44,7 +56,7 @@ pub(crate) fn refusal() -> CliError {
 ///
 /// # Errors
 /// When the answer is no, or cannot be read. Nothing was sent then.
-pub(crate) fn ask(operation: &Operation, hosts: Option<usize>) -> Result<()> {
+fn ask(operation: &Operation, hosts: Option<usize>) -> Result<()> {
     let mut stderr = io::stderr();
     write!(stderr, "{}", question(operation, hosts))?;
     stderr.flush()?;

@@ -1,21 +1,32 @@
 //! What each command does: asks, and hands the answer to be rendered.
 
-pub(crate) mod confirm;
-pub(crate) mod connect;
-pub(crate) mod hint;
-pub(crate) mod start;
-pub(crate) mod token;
+mod agent;
+mod client;
+mod confirm;
+mod connect;
+mod execute;
+mod health;
+mod hint;
+mod interrupt;
+mod job;
+mod local;
+mod output;
+mod start;
+mod token;
 
 use std::io;
 
 use osapi_core::executor::process::prepare_this_process;
+use osapi_service::config::Log;
 use osapi_service::datadir::{self, Layout};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::args::{Cli, Command, Global};
+use crate::args::remote::{CommandCommand, NodeCommand};
+use crate::args::run::Run;
+use crate::args::{Cli, Command, Global, Remote};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::render::Screen;
+use crate::render::{Screen, Side};
 
 /// Does what was typed.
 ///
@@ -24,13 +35,88 @@ use crate::render::Screen;
 pub(crate) fn run(cli: Cli) -> Result<Exit> {
     let Cli { global, command } = cli;
     match command {
+        Command::Exec(args) => execute(args.into_run()?, &global),
+        Command::Shell(args) => execute(args.into_run()?, &global),
+        Command::Remote(remote) | Command::Client(remote) => self::remote(remote, &global),
         Command::Token(command) => token::run(command, &global, &mut Screen::standard(false)),
         Command::Start(args) => {
             let mut screen = Screen::standard(false);
             node_runtime()?.block_on(start::run(args, &global, &mut screen))
         }
-        _ => todo!(),
     }
+}
+
+fn remote(remote: Remote, global: &Global) -> Result<Exit> {
+    match remote {
+        Remote::Node(NodeCommand::Command(CommandCommand::Exec(args))) => {
+            execute(args.into_run()?, global)
+        }
+        Remote::Node(NodeCommand::Command(CommandCommand::Shell(args))) => {
+            execute(args.into_run()?, global)
+        }
+        Remote::Node(NodeCommand::Get(args)) => {
+            let (runtime, client) = (client_runtime(global)?, client::with_token(global)?);
+            let mut screen = Screen::standard(args.format.raw);
+            wait(&runtime, execute::facts(&client, args, &mut screen))
+        }
+        Remote::Job(command) => {
+            let (runtime, client) = (client_runtime(global)?, client::with_token(global)?);
+            let mut screen = Screen::standard(command.format().raw);
+            wait(&runtime, job::run(&client, command, &mut screen))
+        }
+        Remote::Agent(command) => {
+            let (runtime, client) = (client_runtime(global)?, client::with_token(global)?);
+            let mut screen = Screen::standard(command.format().raw);
+            wait(&runtime, agent::run(&client, command, &mut screen))
+        }
+        Remote::Health(args) => {
+            let mut screen = Screen::standard(false);
+            wait(&client_runtime(global)?, health::run(&args, global, &mut screen))
+        }
+    }
+}
+
+fn execute(run: Run, global: &Global) -> Result<Exit> {
+    let mut screen = Screen::standard(run.options.format.raw);
+    if run.options.local {
+        return node_runtime()?.block_on(local::run(run, global, &mut screen));
+    }
+    let (runtime, client) = (client_runtime(global)?, client::with_token(global)?);
+    // Outside of the runtime, and before signals are taken over: Ctrl-C ends a question.
+    confirm::settle(&run, || runtime.block_on(execute::count_hosts(&client)))?;
+    wait(&runtime, execute::run(&client, run, &mut screen))
+}
+
+/// Waits for an answer. Ctrl-C ends the waiting; what was asked for goes on.
+fn wait(runtime: &Runtime, answer: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    let waited = runtime.block_on(async {
+        let mut interrupts = interrupt::Interrupts::catch()?;
+        Ok::<_, CliError>(tokio::select! {
+            exit = answer => Waited::Answered(exit?),
+            exit = interrupts.next() => Waited::Interrupted(exit),
+        })
+    })?;
+    let exit = match waited {
+        Waited::Answered(exit) => return Ok(exit),
+        Waited::Interrupted(exit) => exit,
+    };
+    let text = "interrupted; a command that was sent goes on: 'osapi job list' shows it";
+    Screen::standard(false).line(Side::Err, text)?;
+    Ok(exit)
+}
+
+/// How waiting ended.
+enum Waited {
+    Answered(Exit),
+    Interrupted(Exit),
+}
+
+/// The runtime for asking a server: one thread, which is up at once.
+fn client_runtime(global: &Global) -> Result<Runtime> {
+    if global.debug {
+        start::log(&Log::default(), true, start::Quiet::No)?;
+    }
+    runtime(Builder::new_current_thread().enable_all().build())
 }
 
 /// The runtime for a node, after this process was prepared for starting commands.
@@ -48,7 +134,7 @@ fn runtime(built: io::Result<Runtime>) -> Result<Runtime> {
 ///
 /// # Errors
 /// When nothing says where.
-pub(crate) fn layout(global: &Global) -> Result<Layout> {
+fn layout(global: &Global) -> Result<Layout> {
     datadir::locate(global.data_dir.clone())
         .map_err(|error| CliError::because("no data directory", &error).exit(Exit::USAGE))
 }

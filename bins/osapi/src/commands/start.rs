@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use osapi_core::agent::Drained;
 use osapi_core::auth::permission::Permissions;
 use osapi_server::Ended;
-use osapi_service::config::{self, Loaded};
+use osapi_service::config::{self, Level, Loaded, Log};
 use osapi_service::logging;
 use osapi_service::signals::Shutdown;
 
@@ -20,7 +20,7 @@ use crate::render::{Screen, Side, time};
 /// Runs the node until a signal, and says how it ended.
 pub(crate) async fn run(args: StartArgs, global: &Global, screen: &mut Screen) -> Result<Exit> {
     let loaded = load(global)?;
-    log_as_configured(&loaded, global.debug)?;
+    log(&loaded.config.log, global.debug, Quiet::No)?;
     for variable in &loaded.unknown_variables {
         tracing::warn!("{variable}");
     }
@@ -73,10 +73,27 @@ pub(crate) fn load(global: &Global) -> Result<Loaded> {
         .map_err(|error| CliError::lines(&error).exit(Exit::USAGE))
 }
 
-fn log_as_configured(loaded: &Loaded, debug: bool) -> Result<()> {
+/// Whether only what fails is logged, because the output of a command is what is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quiet {
+    /// Errors only, unless somebody asks for more by `-d` or `RUST_LOG`.
+    Yes,
+    /// As configured.
+    No,
+}
+
+/// Starts the log.
+///
+/// # Errors
+/// When `RUST_LOG` cannot be understood.
+pub(crate) fn log(log: &Log, debug: bool, quiet: Quiet) -> Result<()> {
     let directives = std::env::var("RUST_LOG").ok();
-    let log = &loaded.config.log;
-    logging::init(logging::Settings { log, debug, directives: directives.as_deref() })
+    let level = match quiet {
+        Quiet::Yes if log.level != Level::Off => Level::Error,
+        Quiet::Yes | Quiet::No => log.level,
+    };
+    let log = Log { level, format: log.format };
+    logging::init(logging::Settings { log: &log, debug, directives: directives.as_deref() })
         .map_err(|error| CliError::because("cannot log", &error).exit(Exit::USAGE))
 }
 
