@@ -269,7 +269,7 @@ mod tests {
             let paper = Paper::default();
             let answer =
                 validate(&args, &key(), &Roles::default(), &mut paper.screen(false, false));
-            let code = answer.map_or_else(|error| error.code(), |exit| exit);
+            let code = answer.unwrap_or_else(|error| error.code());
             assert_eq!(code, Exit::NO);
             assert!(!paper.out_text().contains("v4.public"));
         }

@@ -303,7 +303,56 @@ fn server_limits(config: &Config) -> osapi_server::Limits {
 
 #[cfg(test)]
 mod tests {
+    use osapi_client::Client;
+    use osapi_client::types::AgentState;
+
     use super::*;
+
+    fn plan(directory: &tempfile::TempDir) -> Plan {
+        Plan {
+            layout: Layout::at(directory.path().join("osapi")),
+            config: Config::default(),
+            roles: Roles::default(),
+            listen: "127.0.0.1:0".parse().unwrap(),
+        }
+    }
+
+    fn client(node: &Node) -> Client {
+        let (token, _) = node.issuer().issue().unwrap();
+        Client::builder(node.url()).token(token.as_str()).build().unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_that_started_takes_jobs_at_once_and_remembers_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let node = Node::start(plan(&directory)).await.unwrap();
+        let agents = client(&node).agents().list().await.unwrap().agents;
+        assert_eq!((&agents[0].name, agents[0].state), (node.name(), AgentState::Ready));
+        let outcome = client(&node).node("_any").facts().send().await.unwrap();
+        assert!(outcome.success());
+
+        let farewell = node.stop().await;
+        assert_eq!(farewell.agent, Some(Drained::default()));
+        assert_eq!(farewell.server, Some(Ended::Drained));
+
+        let again = Node::start(plan(&directory)).await.unwrap();
+        let job = client(&again).jobs().get(outcome.job_id()).await.unwrap();
+        assert_eq!(job.summary.status, outcome.status());
+        again.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_directory_and_a_port_belong_to_one_node() {
+        let directory = tempfile::tempdir().unwrap();
+        let node = Node::start(plan(&directory)).await.unwrap();
+        let error = Node::start(plan(&directory)).await.err().unwrap();
+        assert!(matches!(error, NodeError::DataDir(_)), "{error}");
+        let elsewhere = tempfile::tempdir().unwrap();
+        let plan = Plan { listen: node.address(), ..plan(&elsewhere) };
+        let error = Node::start(plan).await.err().unwrap();
+        assert!(matches!(error, NodeError::Bind(_)), "{error}");
+        node.stop().await;
+    }
 
     #[test]
     fn a_client_on_this_machine_does_not_connect_to_every_address() {

@@ -18,6 +18,7 @@ pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0 => format!("{} ms", duration.as_millis()),
+        1..60 if duration.subsec_millis() == 0 => format!("{seconds} s"),
         1..60 => format!("{:.2} s", duration.as_secs_f64()),
         60..3_600 => format!("{}m {}s", seconds / 60, seconds % 60),
         3_600..86_400 => format!("{}h {}m", seconds / 3_600, seconds % 3_600 / 60),
@@ -45,6 +46,7 @@ mod tests {
             (0, "0 ms"),
             (999, "999 ms"),
             (1_250, "1.25 s"),
+            (2_000, "2 s"),
             (125_000, "2m 5s"),
             (3_660_000, "1h 1m"),
             (273_600_000, "3d 4h"),
