@@ -134,7 +134,7 @@ impl Watch {
 /// Durable records in buckets. Every write that returned `Ok` survives a crash.
 ///
 /// Within a bucket all watchers see writes in one order, that of the cursors.
-#[cfg_attr(feature = "mock", mockall::automock)]
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Which store this is. It changes when the store is made anew.
@@ -236,7 +236,7 @@ impl Subscription {
 }
 
 /// Ephemeral messages. The bus may lose, repeat, delay and reorder them.
-#[cfg_attr(feature = "mock", mockall::automock)]
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
     /// Whether it can be reached.

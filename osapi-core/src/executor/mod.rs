@@ -85,7 +85,7 @@ impl Stopper {
 }
 
 /// What an executor tells while it works.
-#[cfg_attr(feature = "mock", mockall::automock)]
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait Events: Send + Sync {
     /// It has started; the handle finds it again. Called at most once, and never if it could not be started.
@@ -99,7 +99,7 @@ pub trait Events: Send + Sync {
 }
 
 /// Performs operations. An implementation runs any number of them side by side.
-#[cfg_attr(feature = "mock", mockall::automock)]
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait Executor: Send + Sync + 'static {
     /// Whether it can perform `operation` at all. Asked before anything is journaled.

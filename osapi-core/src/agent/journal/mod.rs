@@ -75,7 +75,7 @@ pub enum JournalError {
 }
 
 /// An agent's memory. Every commit that returned `Ok` survives a crash.
-#[cfg_attr(feature = "mock", mockall::automock)]
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait Journal: Send + Sync + 'static {
     /// Whose journal it is and what is not about a single job, as it is now.
