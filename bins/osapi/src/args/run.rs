@@ -29,7 +29,7 @@ pub(crate) struct RunArgs {
     /// Run on all hosts without asking
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Do not wait: print the job's id and leave
+    /// Do not wait; print the job's id and leave
     #[arg(long, conflicts_with = "local")]
     pub(crate) detach: bool,
     /// Run here, without a server: on a private one that lives as long as the command

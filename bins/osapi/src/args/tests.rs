@@ -196,3 +196,33 @@ fn a_detached_local_run_makes_no_sense() {
         refused(&["osapi", "exec", "--local", "--detach", "--", "x"]).contains("cannot be used")
     );
 }
+
+/// Every command's help, one after the other. (What is under `client` is what is beside it.)
+fn all_help(command: &mut clap::Command, path: &str, text: &mut String) {
+    let name = format!("{path} {}", command.get_name()).trim().to_owned();
+    text.push_str(&format!("$ {name} --help\n{}\n", command.render_help()));
+    for inner in command
+        .get_subcommands_mut()
+        .filter(|inner| !["help", "client"].contains(&inner.get_name()))
+    {
+        all_help(inner, &name, text);
+    }
+}
+
+#[test]
+fn help_is_what_was_reviewed() {
+    let mut text = String::new();
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    all_help(&mut command, "", &mut text);
+    let text: String = text.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/src/args/help.txt");
+    if std::env::var_os("OSAPI_TEST_UPDATE").is_some() {
+        std::fs::write(golden, &text).unwrap();
+    }
+    let reviewed = std::fs::read_to_string(golden).unwrap();
+    assert!(
+        text == reviewed,
+        "OSAPI_TEST_UPDATE=1 writes {golden} anew; then review its difference"
+    );
+}
