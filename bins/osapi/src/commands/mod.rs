@@ -16,7 +16,7 @@ mod token;
 
 use std::io;
 
-use osapi_core::executor::process::prepare_this_process;
+use osapi_agent::prepare_this_process;
 use osapi_service::config::Log;
 use osapi_service::datadir::{self, Layout};
 use tokio::runtime::{Builder, Runtime};

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use osapi_core::agent::{AgentError, journal};
+use osapi_core::agent::AgentError;
 use osapi_core::auth::keys::RingError;
 use osapi_core::backend::{BusError, StoreError, embedded};
 use osapi_core::id::AgentName;
@@ -30,7 +30,7 @@ pub(crate) enum NodeError {
     #[error("cannot store the key ring")]
     Founding(#[from] StoreError),
     #[error(transparent)]
-    Journal(#[from] journal::OpenError),
+    Home(#[from] osapi_agent::HomeError),
     #[error("cannot join the bus")]
     Bus(#[from] BusError),
     #[error("cannot make a credential for the command line")]

@@ -4,14 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use osapi_core::agent::{self, Agent, AgentError, AgentParts, Drained};
+use osapi_core::agent::{AgentError, Drained};
 use osapi_core::api::types::Durability;
 use osapi_core::auth::keys::SigningKey;
 use osapi_core::auth::role::Roles;
 use osapi_core::backend::embedded::{EmbeddedBus, EmbeddedStore};
 use osapi_core::clock::{Clock, SystemClock};
 use osapi_core::controller::{self, Controller, found_key_ring};
-use osapi_core::executor::process::ProcessExecutor;
 use osapi_core::id::{AgentName, FleetId};
 use osapi_core::job::limits::{HTTP_BODY_MAX, KILL_GRACE};
 use osapi_core::message::Readiness;
@@ -104,7 +103,7 @@ impl Node {
         hostname: String,
     ) -> Result<(Self, watch::Receiver<Readiness>), NodeError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let Home { dir, keys, agent, store, journal, spool } = home;
+        let Home { dir, keys, agent, store } = home;
         let (store, bus) = (Arc::new(store), Arc::new(EmbeddedBus::new()));
         let (fleet, root) = (keys.fleet(), keys.root.public());
         let address = listener
@@ -121,19 +120,8 @@ impl Node {
             config: controller_config(&plan.config),
         })
         .await?;
-        let name = agent.identity.name.clone();
-        let agent = Agent::new(AgentParts {
-            bus,
-            journal: Arc::new(journal),
-            executor: Arc::new(ProcessExecutor::new()),
-            clock: clock.clone(),
-            key: Arc::new(agent.key),
-            root: agent.identity.root,
-            hostname: hostname.clone(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            spool,
-            limits: agent_limits(&plan.config),
-        });
+        let name = agent.keys.identity.name.clone();
+        let agent = osapi_agent::agent(agent, bus, &plan.config.agent, hostname.clone());
         let readiness = agent.readiness();
         let limits = server_limits(&plan.config);
         let server = osapi_server::Server {
@@ -277,15 +265,6 @@ fn controller_config(config: &Config) -> controller::Config {
         max_jobs: config.jobs.max_retained,
         // The embedded store answers a write once it is synced.
         durability: Durability::Synced,
-    }
-}
-
-fn agent_limits(config: &Config) -> agent::Limits {
-    agent::Limits {
-        slots: config.agent.slots,
-        output_kept: usize::try_from(config.agent.output_kept).unwrap_or(usize::MAX),
-        drain_grace: config.agent.drain,
-        ..agent::Limits::default()
     }
 }
 
