@@ -145,6 +145,8 @@ mod tests {
         let shown = format!("{client:?}");
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("http://x"), "{shown}");
+        let token = bearer("v4.public.hunter2").unwrap();
+        assert!(!format!("{token:?}").contains("hunter2"), "nor in a request that is shown");
     }
 
     #[test]

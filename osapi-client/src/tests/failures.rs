@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use osapi_core::api::Code;
 use osapi_core::api::types::Health;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 use super::completed;
 use super::server::{Act, Server, quick};
@@ -13,15 +13,17 @@ use crate::{ErrorKind, JobsQuery, Target};
 
 const SHORT: Duration = Duration::from_millis(50);
 
-/// Where nothing listens.
-async fn nowhere() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+/// A port that is taken, so that no one else listens there, and refuses connections until it is listened on.
+fn silent_port() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    (socket, url)
 }
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_named_and_leaves_no_question() {
-    let url = nowhere().await;
+    let (_socket, url) = silent_port();
     let client = quick(&url).retry_for(SHORT).build().unwrap();
     let err = client.node(Target::Any).exec("ls").send().await.unwrap_err();
     assert_eq!(err.kind(), ErrorKind::Connect, "no job can have been made");
@@ -33,14 +35,13 @@ async fn a_server_that_is_not_there_is_named_and_leaves_no_question() {
 
 #[tokio::test]
 async fn a_server_that_comes_up_in_time_is_found() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let client = quick(&format!("http://{address}")).build().unwrap();
+    let (socket, url) = silent_port();
+    let client = quick(&url).build().unwrap();
     let sent = client.node(Target::Any).exec("ls").send();
     let started = async {
+        // On loopback a connection is refused within the first poll, which comes before this.
         tokio::task::yield_now().await;
-        Server::start_at(address, [Act::json(200, &completed())]).await
+        Server::on(socket.listen(16).unwrap(), [Act::json(200, &completed())])
     };
     let (outcome, server) = tokio::join!(sent, started);
     assert!(outcome.unwrap().success());

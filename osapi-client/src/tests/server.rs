@@ -1,6 +1,5 @@
 //! An HTTP server that does what the test says, one request after another, and remembers what it was asked.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use osapi_core::api::{Code, Problem};
@@ -102,15 +101,11 @@ pub(crate) struct Server {
 impl Server {
     /// A server that does `script`; after its end, it answers 418.
     pub(crate) async fn start(script: impl IntoIterator<Item = Act>) -> Self {
-        Self::start_at(([127, 0, 0, 1], 0).into(), script).await
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), script)
     }
 
-    /// The same at this address.
-    pub(crate) async fn start_at(
-        address: SocketAddr,
-        script: impl IntoIterator<Item = Act>,
-    ) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+    /// The same on what listens already.
+    pub(crate) fn on(listener: TcpListener, script: impl IntoIterator<Item = Act>) -> Self {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::default();
         let mut tasks = JoinSet::new();
