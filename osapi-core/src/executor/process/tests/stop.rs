@@ -50,8 +50,10 @@ async fn there_is_time_to_end_well() {
 
 #[tokio::test]
 async fn what_is_stopped_goes_on_to_its_end() {
-    for stopped in ["kill -STOP $$", "setsid sh -c 'trap \"echo 2; exit\" TERM; kill -STOP $$'"] {
-        let running = Run::shell(&format!("trap 'echo 2; exit' TERM; echo 1; {stopped}"));
+    // Whoever stops itself says so first: one that is born after the signal gets none.
+    let stops = "trap \"echo 2; exit\" TERM; echo 1; kill -STOP $$";
+    for script in [stops.to_owned(), format!("setsid sh -c '{stops}'")] {
+        let running = Run::shell(&script);
         within(running.seen.pids(1)).await;
         running.stopper.stop(StopReason::Cancel);
         let (_, seen) = within(running.end()).await;
