@@ -1,7 +1,9 @@
 //! Parameters in paths and queries: one declaration parses them on the server and writes them on the client.
 
 use crate::id::{AgentName, JobId};
+use crate::job::limits::TARGET_MAX;
 use crate::job::report::Stream;
+use crate::job::target::InvalidTarget;
 use crate::job::{Invalid, JobStatus, Target};
 
 /// One parameter, for the documentation.
@@ -130,11 +132,13 @@ impl Params for TargetPath {
     fn from_pairs(pairs: &Pairs) -> Result<Self, Invalid> {
         let text = find(pairs, "target").unwrap_or_default();
         let target: Target = text.parse().map_err(|err| {
-            Invalid::new(
-                "target",
-                format!("a host name, '_any' or '_all' ({err})"),
-                format!("'{text}'"),
-            )
+            let bound = match err {
+                InvalidTarget::TooLong(_) => format!("at most {TARGET_MAX} bytes"),
+                InvalidTarget::Empty | InvalidTarget::Reserved(_) | InvalidTarget::Name { .. } => {
+                    "'_any', '_all' or a host name (1 to 63 letters, digits, '_' or '-')".to_owned()
+                }
+            };
+            Invalid::new("target", bound, format!("'{text}'"))
         })?;
         Ok(Self { target })
     }

@@ -176,7 +176,8 @@ pub struct Event {
     /// When.
     #[cfg_attr(feature = "openapi", schemars(with = "String"))]
     pub at: Timestamp,
-    /// What: `created`, `started`, `cancel_requested`, or the state in which an execution ended.
+    /// What: `created`, `accepted`, `started`, `cancel_requested`, `deadline` (the job no longer starts), or the state in which an
+    /// execution ended.
     pub event: String,
     /// On which host; absent if it concerns the whole job.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ use osapi_core::backend::{Bus, Subscription};
 use osapi_core::clock::{Clock as _, SystemClock};
 use osapi_core::controller::{Config, Controller, Parts, found_key_ring};
 use osapi_core::id::{Digest, FleetId, Identity, InstanceId, JobId, JournalId};
+use osapi_core::job::limits::CHUNK_MAX;
 use osapi_core::job::record::VERSION;
 use osapi_core::job::report::{Report, Stream, StreamReport};
 use osapi_core::job::{Operation, Outcome};
@@ -128,8 +129,8 @@ impl Agent {
         let sha256 = Digest::of(bytes);
         let fits = bytes.len() <= 100_000;
         if !fits {
-            for (n, part) in bytes.chunks(128 * 1024).enumerate() {
-                let offset = n as u64 * 128 * 1024;
+            for (n, part) in bytes.chunks(CHUNK_MAX).enumerate() {
+                let offset = (n * CHUNK_MAX) as u64;
                 let identity = self.voice.identity.clone();
                 let data = STANDARD.encode(part);
                 let stream = Stream::Stdout;

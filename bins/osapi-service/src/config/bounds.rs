@@ -25,7 +25,7 @@ pub(super) fn violations(config: &Config) -> Vec<Invalid> {
         duration("api.server.drain", server.drain, Duration::ZERO..=TEN_MINUTES),
         duration("store.retention", store.retention, 60 * SECOND..=YEAR),
         number("jobs.max_retained", jobs.max_retained, 1..=10_000_000),
-        size("jobs.max_retained_bytes", jobs.max_retained_bytes, 64 << 20..=16 << 40),
+        size("jobs.max_output_bytes", jobs.max_output_bytes, 64 << 20..=16 << 40),
         number("agent.slots", agent.slots, 1..=1_000),
         size("agent.output_kept", agent.output_kept, 4 << 10..=1 << 30),
         duration("agent.drain", agent.drain, Duration::ZERO..=TEN_MINUTES),

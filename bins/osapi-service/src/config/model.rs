@@ -128,14 +128,14 @@ pub struct Jobs {
     /// Jobs kept at once: 1 to 10,000,000.
     #[serde(deserialize_with = "text::whole")]
     pub max_retained: usize,
-    /// Bytes that the store may take for them: 64 MiB to 16 TiB.
+    /// Bytes of large output that the store keeps for them: 64 MiB to 16 TiB. What is beyond is lost; a report never is.
     #[serde(with = "text::size")]
-    pub max_retained_bytes: u64,
+    pub max_output_bytes: u64,
 }
 
 impl Default for Jobs {
     fn default() -> Self {
-        Self { max_retained: 100_000, max_retained_bytes: 8 << 30 }
+        Self { max_retained: 100_000, max_output_bytes: 8 << 30 }
     }
 }
 

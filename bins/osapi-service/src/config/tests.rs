@@ -50,7 +50,7 @@ api:
     body_timeout: 1m
     drain: 0s
 store: {retention: 48h}
-jobs: {max_retained: 5, max_retained_bytes: 1GiB}
+jobs: {max_retained: 5, max_output_bytes: 1GiB}
 agent: {name: web-01, slots: 3, output_kept: 64KiB, drain: 1m30s}
 log: {level: debug, format: json}
 ";
@@ -61,7 +61,7 @@ log: {level: debug, format: json}
     assert_eq!((api.server.header_timeout, api.server.body_timeout), (seconds(5), seconds(60)));
     assert_eq!(api.server.drain, Duration::ZERO);
     assert_eq!(store.retention, seconds(48 * 3600));
-    assert_eq!(jobs, Jobs { max_retained: 5, max_retained_bytes: 1 << 30 });
+    assert_eq!(jobs, Jobs { max_retained: 5, max_output_bytes: 1 << 30 });
     assert_eq!(agent.name, Some("web-01".parse().unwrap()));
     assert_eq!((agent.slots, agent.output_kept, agent.drain), (3, 65_536, seconds(90)));
     assert_eq!(log, Log { level: Level::Debug, format: Format::Json });

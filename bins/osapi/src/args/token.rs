@@ -17,9 +17,11 @@ pub(crate) enum TokenCommand {
 
 /// Options of `token generate`.
 #[derive(Debug, Clone, PartialEq, Args)]
+#[group(id = "generate")]
+#[command(group = clap::ArgGroup::new("grants").args(["roles", "permissions"]).required(true).multiple(true))]
 pub(crate) struct GenerateArgs {
     /// Role that the token carries; may be repeated
-    #[arg(short, long = "role", value_name = "ROLE", required_unless_present = "permissions")]
+    #[arg(short, long = "role", value_name = "ROLE")]
     pub(crate) roles: Vec<RoleName>,
     /// Whom the token is for, e.g. user@example.com
     #[arg(short, long, visible_alias = "subject", value_name = "SUBJECT")]

@@ -31,7 +31,7 @@ impl Home {
         let name = config.agent.name.as_ref();
         let setup = AgentSetup { root: keys.root.public(), name, hostname };
         let agent = osapi_agent::Home::open(layout, setup)?;
-        let cap = Cap { records: u64::MAX, bytes: config.jobs.max_retained_bytes };
+        let cap = Cap { records: u64::MAX, bytes: config.jobs.max_output_bytes };
         // Output is what grows; what is decided by stays, whatever a command prints.
         let limits = Limits::default().with_cap(Bucket::Output, cap);
         let store = EmbeddedStore::open(&layout.path().join("store.redb"), limits)?;

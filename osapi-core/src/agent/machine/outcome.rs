@@ -130,6 +130,11 @@ impl Machine {
         duration: Duration,
         output: Output,
     ) -> Ended {
+        // What an execution wrote may have taken a while to put away after its end.
+        let ended_at = match started_at {
+            Some(start) if outcome != Outcome::Lost => start + duration,
+            Some(_) | None => self.now.wall,
+        };
         let report = Report {
             v: VERSION,
             fleet: self.header.binding.fleet,
@@ -137,7 +142,7 @@ impl Machine {
             identity: self.identity.clone(),
             outcome,
             started_at,
-            ended_at: self.now.wall,
+            ended_at,
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             stdout: output.stdout,
             stderr: output.stderr,
