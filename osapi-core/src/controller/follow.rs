@@ -54,8 +54,11 @@ impl Questions {
 enum Loaded {
     Hosts(Box<JobRecord>, Result<Vec<Host>, StoreError>),
     Order(JobId, Result<Dispatchable, StoreError>),
-    Removed,
+    Removed(JobId),
 }
+
+/// Most host lists that are read at once.
+const LOADS_MAX: usize = 64;
 
 /// The task.
 pub(super) struct Follower {
@@ -76,10 +79,8 @@ impl Follower {
         mut questions: mpsc::Receiver<Question>,
     ) {
         let (tell, mut told) = mpsc::channel(QUEUE);
-        let mut pumps = JoinSet::new();
-        for bucket in pump::FOLLOWED {
-            pumps.spawn(pump::pump(Arc::clone(&self.shared.store), bucket, tell.clone()));
-        }
+        let (mut pumps, mut unread) = (JoinSet::new(), pump::PHASES.iter());
+        let mut read: &[_] = &[];
         let (mut store_link, mut bus_link) = (self.shared.store.link(), self.shared.bus.link());
         let stop = self.shared.stop.clone();
         let mut links_changed = true;
@@ -89,11 +90,19 @@ impl Follower {
                     && *bus_link.borrow_and_update() == Link::Up;
                 self.note_links(up).await;
             }
+            while self.state.knows(read)
+                && let Some(next) = unread.next()
+            {
+                for bucket in *next {
+                    pumps.spawn(pump::pump(Arc::clone(&self.shared.store), *bucket, tell.clone()));
+                }
+                read = next;
+            }
             let due = self.state.next_due();
             // Every branch is cancel-safe: channels and subscriptions lose nothing, and the moment is computed anew.
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(told) = told.recv() => self.state.absorb(told),
+                Some(told) = told.recv(), if self.state.loads() < LOADS_MAX => self.state.absorb(told),
                 Some(delivery) = heard.next() => {
                     self.hear(&delivery);
                     self.shared.heard.send_replace(());
@@ -146,7 +155,7 @@ impl Follower {
             Ok(Loaded::Hosts(record, Ok(hosts))) => self.state.add_job(&record, hosts, None),
             Ok(Loaded::Hosts(record, Err(err))) => self.state.host_list_failed(&record, &err),
             Ok(Loaded::Order(job, result)) => self.state.order_loaded(job, result),
-            Ok(Loaded::Removed) => {}
+            Ok(Loaded::Removed(job)) => self.state.removal_ended(job),
             Err(err) => tracing::error!(
                 error = &err as &dyn std::error::Error,
                 "a task of the controller failed"
@@ -176,7 +185,7 @@ impl Follower {
                     let shared = Arc::clone(&self.shared);
                     self.loads.spawn(async move {
                         super::remove::remove(&shared, job, None).await;
-                        Loaded::Removed
+                        Loaded::Removed(job)
                     });
                 }
             }

@@ -172,10 +172,10 @@ impl Index {
         self.settles.iter().take_while(|(at, _)| *at <= now).map(|(_, job)| *job).collect()
     }
 
-    /// The jobs whose retention is past. Each is named again a minute later, if it is still there.
-    pub(super) fn due_to_remove(&mut self, now: Timestamp) -> Vec<JobId> {
-        let due: Vec<_> =
-            self.removals.iter().take_while(|(at, _)| *at <= now).map(|(_, job)| *job).collect();
+    /// Jobs whose retention is past, at most so many. Each is named again a minute later, if it is still there.
+    pub(super) fn due_to_remove(&mut self, now: Timestamp, at_most: usize) -> Vec<JobId> {
+        let due = self.removals.iter().take_while(|(at, _)| *at <= now).take(at_most);
+        let due: Vec<_> = due.map(|(_, job)| *job).collect();
         for job in &due {
             if let Some(tracked) = self.jobs.get_mut(job) {
                 let before = tracked.due;
@@ -190,7 +190,13 @@ impl Index {
     /// Told when the job has settled; at once if it has already. `None` if there is no such job.
     pub(super) fn settled(&mut self, job: JobId) -> Option<oneshot::Receiver<()>> {
         let (tell, told) = oneshot::channel();
-        self.change(job, |tracked| tracked.waiting.push(tell))?;
+        self.change(job, |tracked| {
+            // Before it grows, those who have gone make room.
+            if tracked.waiting.len() == tracked.waiting.capacity() {
+                tracked.waiting.retain(|waiting| !waiting.is_closed());
+            }
+            tracked.waiting.push(tell);
+        })?;
         Some(told)
     }
 
@@ -211,12 +217,13 @@ impl Index {
 
     /// How many jobs have each status.
     pub(super) fn counts(&self) -> BTreeMap<String, u32> {
-        let mut counts: BTreeMap<String, u32> =
-            JobStatus::ALL.map(|status| (status.to_string(), 0)).into();
+        let mut counts = JobStatus::ALL.map(|status| (status, 0));
         for tracked in self.jobs.values() {
-            *counts.entry(tracked.view.status().to_string()).or_default() += 1;
+            let status = tracked.view.status();
+            let count = counts.iter_mut().find(|(counted, _)| *counted == status);
+            count.into_iter().for_each(|(_, count)| *count += 1);
         }
-        counts
+        counts.into_iter().map(|(status, count)| (status.to_string(), count)).collect()
     }
 }
 

@@ -223,8 +223,13 @@ impl Intake {
             return Ok(());
         };
         let asked = identity.clone();
-        let admission = self.shared.ask(move |state| state.admission(job, &asked)).await?;
-        let expected = matches!(admission, Admission::Open | Admission::Present(_));
+        let expected = match self.shared.ask(move |state| state.admission(job, &asked)).await? {
+            Admission::Open | Admission::Present(_) => true,
+            Admission::NotAddressed => false,
+            // It may be a job that was not read yet: the agent asks again.
+            Admission::NoJob if !self.is_gone(job).await => return Ok(()),
+            Admission::NoJob => false,
+        };
         // Chunks lie at fixed places, so that a range is read without reading what is before it.
         let in_place = offset % limits::CHUNK_MAX as u64 == 0;
         let key = records::output_key(job, name, stream, offset);
@@ -291,8 +296,9 @@ impl Intake {
             }
         };
         match written {
-            // Another controller was faster; the agent asks again until it is welcomed.
-            Ok(()) | Err(StoreError::Exists | StoreError::Conflict) => {}
+            Ok(()) => {}
+            // Another was faster, perhaps with another key; the agent asks again until it is welcomed.
+            Err(StoreError::Exists | StoreError::Conflict) => return Ok(()),
             Err(err) => return Err(err.into()),
         }
         let at = record.registered_at;

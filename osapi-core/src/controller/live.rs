@@ -55,9 +55,19 @@ impl Live {
         Self { hosts, envelope, order: StoredOrder::NotRead, cancel: None, sendings }
     }
 
-    /// The order is at hand. Whether it was waited for.
-    pub(super) fn set_order(&mut self, order: Option<Arc<Dispatchable>>) {
-        self.order = order.map_or(StoredOrder::NotRead, StoredOrder::Ready);
+    /// The order is at hand.
+    pub(super) fn set_order(&mut self, order: Arc<Dispatchable>) {
+        self.order = StoredOrder::Ready(order);
+    }
+
+    /// The order could not be read: it is tried again when it would have been sent again.
+    pub(super) fn order_not_read(&mut self, now: Duration) {
+        self.order = StoredOrder::NotRead;
+        for sending in &mut self.sendings {
+            if sending.next.is_some_and(|next| next <= now) {
+                sending.postpone(now);
+            }
+        }
     }
 
     /// The moment at which the next message is due.
@@ -97,12 +107,13 @@ impl Live {
         self.cancel = Some(cancel);
     }
 
-    /// What is due at `now`. `wants` says of a host whether its execution is open and the host live, so that sending makes sense;
-    /// `in_time` whether the order may still start. After that it is sent only in answer to a hello, so once.
+    /// What is due at `now`: the order, or once there is one the cancel. `wants` says of a host whether its execution is open and the
+    /// host live, so that sending makes sense; `repeats` whether it is sent again by itself. If not, it is sent only in answer to a
+    /// hello, so once.
     pub(super) fn take_due(
         &mut self,
         now: Duration,
-        in_time: bool,
+        repeats: bool,
         wants: impl Fn(&Identity) -> bool,
     ) -> Sends {
         let mut sends = Sends::default();
@@ -115,25 +126,26 @@ impl Live {
                 sending.next = None;
                 continue;
             }
-            if let Some(cancel) = &self.cancel {
-                sends.messages.push((identity.name.clone(), Outbound::Cancel(Arc::clone(cancel))));
-            }
-            match &self.order {
-                StoredOrder::Ready(order) => {
-                    sends
-                        .messages
-                        .push((identity.name.clone(), Outbound::Order(Arc::clone(order), place)));
+            let outbound = match (&self.cancel, &self.order) {
+                // The cancel alone: an order that overtakes it would start what nobody wants any more. An agent answers to it all the same.
+                (Some(cancel), _) => Some(Outbound::Cancel(Arc::clone(cancel))),
+                (None, StoredOrder::Ready(order)) => {
+                    Some(Outbound::Order(Arc::clone(order), place))
                 }
-                StoredOrder::NotRead | StoredOrder::BeingRead if self.envelope.is_some() => {
+                (None, StoredOrder::NotRead | StoredOrder::BeingRead)
+                    if self.envelope.is_some() =>
+                {
                     sends.wants_order |= matches!(self.order, StoredOrder::NotRead);
                     // It goes out as soon as the order has been read.
                     continue;
                 }
-                StoredOrder::NotRead | StoredOrder::BeingRead => {}
+                (None, StoredOrder::NotRead | StoredOrder::BeingRead) => None,
+            };
+            sends.messages.extend(outbound.map(|outbound| (identity.name.clone(), outbound)));
+            sending.postpone(now);
+            if !repeats {
+                sending.next = None;
             }
-            let repeat = in_time || self.cancel.is_some();
-            sending.next = repeat.then(|| now + sending.pause);
-            sending.pause = (2 * sending.pause).min(RESEND_MAX);
         }
         if sends.wants_order {
             self.order = StoredOrder::BeingRead;
@@ -151,6 +163,11 @@ impl Sending {
     fn restart(&mut self, now: Duration) {
         self.next = Some(now);
         self.pause = RESEND_MIN;
+    }
+
+    fn postpone(&mut self, now: Duration) {
+        self.next = Some(now + self.pause);
+        self.pause = (2 * self.pause).min(RESEND_MAX);
     }
 }
 
@@ -170,10 +187,8 @@ mod tests {
 
     fn ready(live: &mut Live) {
         let tree = tree_of(FleetId::from_bytes([0; 16]), &live.hosts);
-        live.set_order(Some(Arc::new(Dispatchable {
-            order: Signed::from_text("order".into()),
-            tree,
-        })));
+        let order = Signed::from_text("order".into());
+        live.set_order(Arc::new(Dispatchable { order, tree }));
     }
 
     #[test]
@@ -199,6 +214,31 @@ mod tests {
         live.send_to(&identity, Duration::ZERO);
         assert_eq!(live.take_due(Duration::ZERO, false, |_| true).messages.len(), 1);
         assert_eq!(live.due(), None);
+    }
+
+    #[test]
+    fn a_cancel_takes_the_place_of_the_order_and_never_spins() {
+        let (mut live, _) = live();
+        live.send_to_all(Duration::ZERO);
+        assert!(live.take_due(Duration::ZERO, true, |_| true).wants_order);
+        live.set_cancel(Arc::new(Signed::from_text("cancel".into())));
+        live.send_to_all(Duration::ZERO);
+        let first = live.take_due(Duration::ZERO, true, |_| true).messages;
+        assert!(matches!(first.as_slice(), [(_, Outbound::Cancel(_))]), "{first:?}");
+        assert_eq!(live.due(), Some(RESEND_MIN), "also while the order is being read");
+        ready(&mut live);
+        let second = live.take_due(RESEND_MIN, true, |_| true).messages;
+        assert!(matches!(second.as_slice(), [(_, Outbound::Cancel(_))]), "{second:?}");
+    }
+
+    #[test]
+    fn an_order_that_cannot_be_read_is_tried_again_after_a_pause() {
+        let (mut live, _) = live();
+        live.send_to_all(Duration::ZERO);
+        assert!(live.take_due(Duration::ZERO, true, |_| true).wants_order);
+        live.order_not_read(Duration::ZERO);
+        assert_eq!(live.due(), Some(RESEND_MIN));
+        assert!(live.take_due(RESEND_MIN, true, |_| true).wants_order);
     }
 
     #[test]

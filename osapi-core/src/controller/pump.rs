@@ -3,19 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::{Bucket, Change, Cursor, Entry, Key, Prefix, Store, StoreError, Watch};
 
-/// The buckets that the follower reads.
-pub(super) const FOLLOWED: [Bucket; 7] = [
-    Bucket::Keyrings,
-    Bucket::Agents,
-    Bucket::Jobs,
-    Bucket::Removed,
-    Bucket::Claims,
-    Bucket::Cancels,
-    Bucket::Reports,
+/// The buckets that the follower reads, each group once what is before it is known: a job after the tombstones, what belongs to a
+/// job after the job, and what is verified after the keys.
+pub(super) const PHASES: [&[Bucket]; 3] = [
+    &[Bucket::Keyrings, Bucket::Removed, Bucket::Agents],
+    &[Bucket::Jobs],
+    &[Bucket::Claims, Bucket::Cancels, Bucket::Reports],
 ];
 
 /// Time between two full scans, which find what a watch may have skipped.
@@ -26,8 +23,9 @@ const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// What a pump tells.
 #[derive(Debug)]
 pub(super) enum Told {
-    /// A full scan begins: what it does not tell before `ScanEnds` is gone.
-    ScanBegins(Bucket),
+    /// A full scan begins as soon as this is answered: what it does not tell before `ScanEnds` is gone, unless it came to be known in
+    /// another way after the answer.
+    ScanBegins(Bucket, oneshot::Sender<()>),
     /// A record.
     Put(Bucket, Entry),
     /// A record was removed, and where the watch stands after that.
@@ -64,10 +62,12 @@ async fn scan_and_watch(
     bucket: Bucket,
     tell: &mpsc::Sender<Told>,
 ) -> Result<Next, StoreError> {
-    let mut watch: Watch = store.watch(bucket, &Prefix::ALL, None).await?;
-    if tell.send(Told::ScanBegins(bucket)).await.is_err() {
+    // Answered before the scan: what the follower learned by itself until then is old enough to be in it.
+    let (begin, begun) = oneshot::channel();
+    if tell.send(Told::ScanBegins(bucket, begin)).await.is_err() || begun.await.is_err() {
         return Ok(Next::Stop);
     }
+    let mut watch: Watch = store.watch(bucket, &Prefix::ALL, None).await?;
     let rescan_at = tokio::time::Instant::now() + SCAN_EVERY;
     let mut caught_up = false;
     loop {

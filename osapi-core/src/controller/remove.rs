@@ -64,15 +64,20 @@ async fn remove_all(shared: &Shared, job: JobId, by: Option<String>) -> Result<(
         Ok(_) | Err(StoreError::Exists) => {}
         Err(err) => return Err(err),
     }
-    let prefix = Prefix::of(&[&job]);
-    for bucket in LAYERS {
-        shared.store.purge(bucket, &prefix).await?;
-    }
-    // Gone from view at once, however late the store tells of it.
+    // Gone from view at once, however late the store tells of it: from here on nothing more is written for it.
     shared
         .ask(move |state| state.forget(job))
         .await
-        .map_err(|_| StoreError::Unavailable("the controller is shutting down".into()))
+        .map_err(|_| StoreError::Unavailable("the controller is shutting down".into()))?;
+    purge_layers(&*shared.store, job).await
+}
+
+async fn purge_layers(store: &dyn Store, job: JobId) -> Result<(), StoreError> {
+    let prefix = Prefix::of(&[&job]);
+    for bucket in LAYERS {
+        store.purge(bucket, &prefix).await?;
+    }
+    Ok(())
 }
 
 /// Removes idempotency keys and tombstones that have outlived their jobs, every hour, until it is dropped.
@@ -109,6 +114,10 @@ async fn sweep_bucket(shared: &Shared, bucket: Bucket) -> Result<(), StoreError>
         }
     }
     for key in old {
+        if let (Bucket::Removed, Some(job)) = (bucket, records::job_of(&key)) {
+            // A report, a chunk or a cancel that was on its way when the job was removed came after it.
+            purge_layers(&*shared.store, job).await?;
+        }
         purge_one(&*shared.store, bucket, &key).await?;
     }
     Ok(())

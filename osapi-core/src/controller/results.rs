@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::error::Error;
 use super::records::{self, ReportBatch};
+use super::state::Knowledge;
 use super::{Controller, Shared};
 use crate::api::endpoints::JobOutput;
 use crate::api::types::{Encoding, Event, Gap, HostResult, JobDetails, JobResults, JobSummary};
@@ -109,7 +110,8 @@ impl Controller {
         let report = row.1.as_ref().ok_or_else(missing)?;
         let stream_facts = facts_of(report, stream);
         let start = range.start.min(stream_facts.kept);
-        let end = range.end.min(stream_facts.kept).min(start + PIECE);
+        // What is kept is the host's word, and may be any number.
+        let end = range.end.min(stream_facts.kept).min(start.saturating_add(PIECE)).max(start);
         let mut reader = Reader::new(&self.shared, job);
         let bytes = reader.read(host, stream, report, start..end).await?.bytes;
         Ok(Output { bytes: bytes.into(), kept: stream_facts.kept })
@@ -118,8 +120,10 @@ impl Controller {
     /// Makes sure that a job is known here, if the store knows it.
     pub(super) async fn find(&self, job: JobId) -> Result<(), Error> {
         self.check_ready()?;
-        if self.shared.ask(move |state| state.index.get(job).is_some()).await? {
-            return Ok(());
+        match self.shared.ask(move |state| state.knowledge(job)).await? {
+            Knowledge::Known => return Ok(()),
+            Knowledge::Removed => return Err(Error::JobNotFound(job)),
+            Knowledge::Nothing => {}
         }
         if self.shared.store.get_latest(Bucket::Jobs, &Key::of(&[&job])).await?.is_none() {
             return Err(Error::JobNotFound(job));
@@ -179,8 +183,8 @@ impl Controller {
         let kept: u64 = rows
             .iter()
             .filter_map(|(_, report)| report.as_ref())
-            .map(|r| r.stdout.kept + r.stderr.kept)
-            .sum();
+            .flat_map(|report| [report.stdout.kept, report.stderr.kept])
+            .fold(0, u64::saturating_add);
         let mut reader = Reader::new(&self.shared, job);
         // Base64 and the escapes of JSON make it larger: the bound is kept with room for the usual ones.
         let mut room = ANSWER_INLINE_MAX;
@@ -232,7 +236,8 @@ fn bare(row: &Row<'_>) -> HostResult {
         result.error = report.failure.as_deref().cloned();
         result.duration_ms = Some(report.duration_ms);
         let gap = |s: &StreamFacts| {
-            (s.total > s.kept).then_some(Gap { offset: s.head, bytes: s.total - s.kept })
+            let bytes = s.total.checked_sub(s.kept).filter(|bytes| *bytes > 0);
+            bytes.map(|bytes| Gap { offset: s.head, bytes })
         };
         (result.stdout_bytes, result.stderr_bytes) = (report.stdout.total, report.stderr.total);
         (result.stdout_gap, result.stderr_gap) = (gap(&report.stdout), gap(&report.stderr));
@@ -357,7 +362,7 @@ impl<'a> Reader<'a> {
             // A chunk of another attempt is not of this stream.
             let Some(data) = entry.value.strip_prefix(sha256.as_bytes().as_slice()) else { break };
             let to = |at: u64| usize::try_from(at - first).unwrap_or(usize::MAX).min(data.len());
-            let part = &data[to(at)..to(range.end.min(first + chunk))];
+            let part = &data[to(at)..to(range.end.min(first.saturating_add(chunk)))];
             if part.is_empty() {
                 break;
             }

@@ -17,10 +17,14 @@ pub(super) struct Registered {
     pub(super) at: Timestamp,
 }
 
-/// The last hello of an agent.
+/// What counts of the last hello of an agent.
 #[derive(Debug, Clone)]
 struct Heard {
-    hello: Hello,
+    identity: Identity,
+    readiness: Readiness,
+    slots: u32,
+    running: usize,
+    waiting: usize,
     /// By this controller's boottime clock.
     at: Duration,
     wall: Timestamp,
@@ -75,10 +79,19 @@ impl Roster {
     }
 
     /// Takes note of a hello. Only the registered identity is listened to.
-    pub(super) fn hear(&mut self, hello: Hello, now: Duration, wall: Timestamp) -> bool {
+    pub(super) fn hear(&mut self, hello: &Hello, now: Duration, wall: Timestamp) -> bool {
         let known = self.knows(&hello.identity);
         if known {
-            self.heard.insert(hello.identity.name.clone(), Heard { hello, at: now, wall });
+            let heard = Heard {
+                identity: hello.identity.clone(),
+                readiness: hello.readiness,
+                slots: hello.slots,
+                running: hello.running.len(),
+                waiting: hello.accepted.len(),
+                at: now,
+                wall,
+            };
+            self.heard.insert(hello.identity.name.clone(), heard);
         }
         known
     }
@@ -98,8 +111,8 @@ impl Roster {
             self.listening_since.is_some_and(|since| now.saturating_sub(since) >= SILENT_AFTER);
         Candidate {
             silent: heard.is_none() && listened,
-            ready: heard.is_some_and(|heard| heard.hello.readiness == Readiness::Ready),
-            busy: heard.map_or(0, |heard| heard.hello.running.len() + heard.hello.accepted.len()),
+            ready: heard.is_some_and(|heard| heard.readiness == Readiness::Ready),
+            busy: heard.map_or(0, |heard| heard.running + heard.waiting),
             identity,
         }
     }
@@ -107,7 +120,7 @@ impl Roster {
     /// The last hello of exactly this identity, if it is not older than what makes an agent silent.
     fn heard_lately(&self, identity: &Identity, now: Duration) -> Option<&Heard> {
         self.heard.get(&identity.name).filter(|heard| {
-            heard.hello.identity == *identity && now.saturating_sub(heard.at) < SILENT_AFTER
+            heard.identity == *identity && now.saturating_sub(heard.at) < SILENT_AFTER
         })
     }
 
@@ -123,28 +136,35 @@ impl Roster {
         self.registered.values().map(|known| self.describe(known, now)).collect()
     }
 
-    fn describe(&self, known: &Registered, now: Duration) -> AgentInfo {
-        let Registration { identity, hostname, version, .. } = &known.registration;
-        let state = match self.heard_lately(identity, now).map(|heard| heard.hello.readiness) {
+    /// The state of every agent.
+    pub(super) fn states(&self, now: Duration) -> impl Iterator<Item = AgentState> {
+        self.registered.values().map(move |known| self.state(&known.registration.identity, now))
+    }
+
+    fn state(&self, identity: &Identity, now: Duration) -> AgentState {
+        match self.heard_lately(identity, now).map(|heard| heard.readiness) {
             None => AgentState::Silent,
             Some(Readiness::Ready) => AgentState::Ready,
             Some(Readiness::NotReady) => AgentState::NotReady,
             Some(Readiness::Draining) => AgentState::Draining,
-        };
-        let heard =
-            self.heard.get(&identity.name).filter(|heard| heard.hello.identity == *identity);
-        let count = |jobs: &Vec<_>| u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+        }
+    }
+
+    fn describe(&self, known: &Registered, now: Duration) -> AgentInfo {
+        let Registration { identity, hostname, version, .. } = &known.registration;
+        let heard = self.heard.get(&identity.name).filter(|heard| heard.identity == *identity);
+        let count = |jobs: usize| u32::try_from(jobs).unwrap_or(u32::MAX);
         AgentInfo {
             name: identity.name.clone(),
-            state,
+            state: self.state(identity, now),
             hostname: hostname.clone(),
             version: version.clone(),
             key_id: keys::key_id(&identity.key).map(|id| id.to_string()).unwrap_or_default(),
             registered_at: known.at,
             last_heard: heard.map(|heard| heard.wall),
-            slots: heard.map(|heard| heard.hello.slots),
-            running: heard.map_or(0, |heard| count(&heard.hello.running)),
-            waiting: heard.map_or(0, |heard| count(&heard.hello.accepted)),
+            slots: heard.map(|heard| heard.slots),
+            running: heard.map_or(0, |heard| count(heard.running)),
+            waiting: heard.map_or(0, |heard| count(heard.waiting)),
         }
     }
 }

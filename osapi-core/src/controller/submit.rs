@@ -258,8 +258,14 @@ async fn commit(shared: &Shared, draft: Draft) -> Result<(), Error> {
         Ok(_) => {}
         Err(source @ (StoreError::Exists | StoreError::Unknown(_))) => {
             match shared.store.get_latest(Bucket::Jobs, &key).await {
-                Ok(Some(entry)) if records::decode::<JobRecord>(&entry)?.nonce == nonce => {}
-                Ok(Some(_)) => return drop_order(shared, job, envelope).await,
+                Ok(Some(entry)) => {
+                    let winner: JobRecord = records::decode(&entry)?;
+                    if winner.nonce != nonce {
+                        // Signed at the same moment for the same hosts, the two orders are one.
+                        let own = envelope.filter(|_| winner.envelope != envelope);
+                        return drop_order(shared, job, own).await;
+                    }
+                }
                 Ok(None) | Err(_) => return Err(Error::OutcomeUnknown { job, source }),
             }
         }

@@ -1,5 +1,7 @@
 //! The controller against agents of the test's own, which do exactly what a test says.
 
+mod schedules;
+
 use std::sync::Arc;
 use std::time::Duration;
 

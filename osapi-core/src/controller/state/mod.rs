@@ -1,0 +1,333 @@
+//! What a controller knows, and what follows from each thing that it learns. No I/O: what is to be done is handed out as [`Effect`]s.
+//!
+//! Here is what time brings; [`told`] is what the store tells, [`words`] what agents say.
+
+mod told;
+mod words;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::follow::WantedOrder;
+use super::index::Index;
+use super::outbound::Outbound;
+use super::pump;
+use super::roster::Roster;
+use super::{Now, Shared};
+use crate::auth::envelope::Signed;
+use crate::auth::keys::KeyRing;
+use crate::backend::{Bucket, Cursor, Entry, Key, StoreError};
+use crate::clock::Timestamp;
+use crate::id::{AgentName, Digest, Identity, JobId};
+use crate::job::JobRecord;
+use crate::job::limits::CONNECTED_MIN;
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Effect {
+    Send(AgentName, Outbound),
+    LoadHosts(Box<JobRecord>),
+    LoadOrder(WantedOrder),
+    Remove(JobId),
+}
+
+/// Whether a report may be stored, as far as is known without verifying it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It would be the first, once it verifies.
+    Open,
+    /// One is there: this is its hash.
+    Present(Digest),
+    /// The job is not for that agent.
+    NotAddressed,
+    /// There is no such job here.
+    NoJob,
+}
+
+/// How much is known of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Knowledge {
+    Known,
+    /// It was there, and is no longer shown.
+    Removed,
+    /// It may be in the store, and was not told yet.
+    Nothing,
+}
+
+/// Most removals that go on at once.
+const REMOVALS_MAX: usize = 64;
+
+/// What is known.
+pub(super) struct State {
+    shared: Arc<Shared>,
+    pub(super) roster: Roster,
+    pub(super) index: Index,
+    ring: Option<(Arc<KeyRing>, Signed<KeyRing>)>,
+    effects: Vec<Effect>,
+    /// Per bucket, up to where it was read.
+    read: HashMap<Bucket, Cursor>,
+    /// Per bucket that is being scanned and in which what is not told is gone, the keys that are there.
+    scans: HashMap<Bucket, HashSet<Key>>,
+    scanned: HashSet<Bucket>,
+    /// Job records whose host lists are being read.
+    loading: HashSet<JobId>,
+    /// Records that came before their job.
+    early: HashMap<JobId, Early>,
+    removed: HashSet<JobId>,
+    /// Jobs whose removal goes on.
+    removing: HashSet<JobId>,
+    /// Reports that this controller has verified and is writing.
+    verified: HashSet<Digest>,
+    linked: Option<bool>,
+    connected_since: Option<Now>,
+    /// When what is known was last current.
+    current: Timestamp,
+    awaited: Vec<(Awaited, oneshot::Sender<()>)>,
+}
+
+/// Records that came before their job.
+#[derive(Debug, Default)]
+struct Early {
+    records: Vec<(Bucket, Entry)>,
+    /// They were there before the present scan of the jobs began: if it does not tell their job, it is no more.
+    awaits_scan: bool,
+}
+
+/// What somebody waits for.
+#[derive(Debug, Clone, Copy)]
+enum Awaited {
+    Read(Bucket, Cursor),
+    Job(JobId),
+}
+
+impl State {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            roster: Roster::default(),
+            index: Index::new(shared.config.retention),
+            ring: None,
+            effects: Vec::new(),
+            read: HashMap::new(),
+            scans: HashMap::new(),
+            scanned: HashSet::new(),
+            loading: HashSet::new(),
+            early: HashMap::new(),
+            removed: HashSet::new(),
+            removing: HashSet::new(),
+            verified: HashSet::new(),
+            linked: None,
+            connected_since: None,
+            current: shared.clock.wall(),
+            awaited: Vec::new(),
+            shared,
+        }
+    }
+
+    pub(super) fn boottime(&self) -> Duration {
+        self.shared.clock.boottime()
+    }
+
+    fn now(&self) -> Now {
+        Now { wall: self.shared.clock.wall(), boottime: self.boottime() }
+    }
+
+    pub(super) fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Whether the backends can be reached. `true` if they just came up.
+    pub(super) fn set_linked(&mut self, up: bool) -> bool {
+        if self.linked == Some(up) {
+            return false;
+        }
+        self.linked = Some(up);
+        let now = self.now();
+        self.connected_since = up.then_some(now);
+        self.roster.set_listening(up.then_some(now.boottime));
+        up
+    }
+
+    /// When something is due, as a moment of the boottime clock.
+    pub(super) fn next_due(&self) -> Option<Duration> {
+        let due = self.index.next_due();
+        let now = self.now();
+        // Silence means nothing before this controller has been connected for a while, nor while it is not.
+        let meaningful = self.connected_since.map(|since| since.wall + CONNECTED_MIN);
+        let settle = due.settle.zip(meaningful).map(|(settle, meaningful)| settle.max(meaningful));
+        // The end of a removal makes room for the next.
+        let remove = due.remove.filter(|_| self.removing.len() < REMOVALS_MAX);
+        let by_wall = settle.into_iter().chain(remove).min();
+        let by_wall = by_wall.map(|at| now.boottime + at.since(now.wall));
+        due.send.into_iter().chain(by_wall).min()
+    }
+
+    /// Does whatever is due.
+    pub(super) fn tick(&mut self) {
+        let now = self.now();
+        if self.linked == Some(true) {
+            self.current = now.wall;
+        }
+        let since = self.connected_since.map(|since| since.wall);
+        for job in self.index.due_to_settle(self.current) {
+            let current = self.current;
+            self.index.change(job, |tracked| tracked.view.settle(current, since));
+        }
+        for job in self.index.due_to_send(now.boottime) {
+            self.send_due(job, now);
+        }
+        let room = REMOVALS_MAX.saturating_sub(self.removing.len());
+        for job in self.index.due_to_remove(now.wall, room) {
+            self.remove(job);
+        }
+        self.tell_awaited();
+        self.publish_ready();
+    }
+
+    fn send_due(&mut self, job: JobId, now: Now) {
+        let (roster, effects) = (&self.roster, &mut self.effects);
+        self.index.change(job, |tracked| {
+            let (view, damaged) = (&tracked.view, tracked.damaged.is_some());
+            let Some(live) = tracked.live.as_deref_mut() else { return };
+            let repeats = match live.has_cancel() {
+                true => !view.is_settled(),
+                false => now.wall < view.facts().not_after,
+            };
+            // A job that somebody has cancelled never goes out, also while the cancel cannot be sent.
+            let withheld = damaged || (view.cancel_requested_at().is_some() && !live.has_cancel());
+            let wants = |identity: &Identity| {
+                let open = view.row(&identity.name).is_some_and(|row| !row.is_final());
+                open && !withheld && roster.is_live(identity, now.boottime)
+            };
+            let sends = live.take_due(now.boottime, repeats, wants);
+            effects.extend(
+                sends.messages.into_iter().map(|(to, outbound)| Effect::Send(to, outbound)),
+            );
+            if let (true, Some(envelope)) = (sends.wants_order, live.envelope) {
+                effects.push(Effect::LoadOrder(WantedOrder {
+                    job,
+                    envelope,
+                    hosts: Arc::clone(&live.hosts),
+                }));
+            }
+        });
+    }
+
+    fn publish_ready(&mut self) {
+        let ready = pump::PHASES.iter().all(|buckets| self.knows(buckets));
+        // Ready once is ready for good: a rescan or a new job does not make what is known unknown.
+        self.shared.ready.send_if_modified(|was| {
+            let news = ready && !*was;
+            *was |= ready;
+            news
+        });
+    }
+
+    /// How many agents are in each state.
+    pub(super) fn agent_counts(&self) -> BTreeMap<String, u32> {
+        let mut counts = BTreeMap::new();
+        for state in self.roster.states(self.boottime()) {
+            *counts.entry(state.as_str().to_owned()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Starts to remove a job, unless that goes on already.
+    fn remove(&mut self, job: JobId) {
+        if self.removing.insert(job) {
+            self.effects.push(Effect::Remove(job));
+        }
+    }
+
+    /// A removal has ended, well or not.
+    pub(super) fn removal_ended(&mut self, job: JobId) {
+        self.removing.remove(&job);
+    }
+
+    /// The job is removed: it is no longer shown, sent or judged.
+    pub(super) fn forget(&mut self, job: JobId) {
+        if let Some(seen) = self.scans.get_mut(&Bucket::Removed) {
+            seen.insert(Key::of(&[&job]));
+        }
+        self.removed.insert(job);
+        self.index.remove(job);
+        self.early.remove(&job);
+    }
+
+    /// How much is known of a job.
+    pub(super) fn knowledge(&self, job: JobId) -> Knowledge {
+        match self.index.get(job) {
+            Some(_) => Knowledge::Known,
+            None if self.removed.contains(&job) => Knowledge::Removed,
+            None => Knowledge::Nothing,
+        }
+    }
+
+    /// Host lists that are being read.
+    pub(super) fn loads(&self) -> usize {
+        self.loading.len()
+    }
+
+    /// Told once everything up to `cursor` of `bucket` has been read.
+    pub(super) fn read_up_to(&mut self, bucket: Bucket, cursor: Cursor) -> oneshot::Receiver<()> {
+        let (tell, told) = oneshot::channel();
+        self.awaited.push((Awaited::Read(bucket, cursor), tell));
+        told
+    }
+
+    /// Told once the job is known.
+    pub(super) fn known(&mut self, job: JobId) -> oneshot::Receiver<()> {
+        let (tell, told) = oneshot::channel();
+        self.awaited.push((Awaited::Job(job), tell));
+        told
+    }
+
+    fn tell_awaited(&mut self) {
+        let awaited = std::mem::take(&mut self.awaited);
+        for (what, tell) in awaited {
+            let has_come = match what {
+                Awaited::Read(bucket, cursor) => self.has_read(bucket, cursor),
+                Awaited::Job(job) => self.knowledge(job) != Knowledge::Nothing,
+            };
+            match has_come {
+                // Whoever waited may have gone.
+                true => {
+                    tell.send(()).ok();
+                }
+                false if tell.is_closed() => {}
+                false => self.awaited.push((what, tell)),
+            }
+        }
+    }
+
+    /// Whether everything up to `cursor` of `bucket` has been read.
+    pub(super) fn has_read(&self, bucket: Bucket, cursor: Cursor) -> bool {
+        self.read.get(&bucket).is_some_and(|read| *read >= cursor)
+    }
+
+    fn note_read(&mut self, bucket: Bucket, cursor: Cursor) {
+        let read = self.read.entry(bucket).or_insert(cursor);
+        *read = cursor.max(*read);
+    }
+
+    /// Whether each of these buckets was scanned, and what their records stand for is at hand.
+    pub(super) fn knows(&self, buckets: &[Bucket]) -> bool {
+        buckets.iter().all(|bucket| {
+            self.scanned.contains(bucket)
+                && match bucket {
+                    Bucket::Keyrings => self.ring.is_some(),
+                    Bucket::Jobs => self.loading.is_empty(),
+                    _ => true,
+                }
+        })
+    }
+}
+
+/// Why a job is damaged, with all causes.
+fn damage(err: &StoreError) -> Box<str> {
+    let cause =
+        std::error::Error::source(err).map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{err}{cause}").into()
+}

@@ -1,0 +1,148 @@
+//! What agents say, and what the intake asks before it writes what they say.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::{Admission, Effect, State, damage};
+use crate::backend::{Bucket, Key, StoreError};
+use crate::clock::Timestamp;
+use crate::controller::outbound::{Dispatchable, Outbound};
+use crate::controller::roster::Registered;
+use crate::id::{Digest, Identity, JobId};
+use crate::job::view;
+use crate::job::word::{Listed, ReceiptKind};
+use crate::message::{Hello, Readiness, Receipt, Registration, Welcome};
+
+impl State {
+    pub(in crate::controller) fn on_hello(&mut self, hello: Hello) {
+        let now = self.now();
+        if !self.roster.hear(&hello, now.boottime, now.wall) {
+            tracing::debug!(agent = %hello.identity.name, "a hello of an identity that is not registered");
+            return;
+        }
+        let Hello { identity, instance, readiness, running, accepted, ring: known_ring, .. } =
+            hello;
+        let running: HashSet<_> = running.into_iter().collect();
+        let accepted: HashSet<_> = accepted.into_iter().collect();
+        for job in self.index.open_jobs(&identity.name) {
+            let listed = match () {
+                () if running.contains(&job) => Listed::Running,
+                () if accepted.contains(&job) => Listed::Accepted,
+                () => Listed::No,
+            };
+            self.index.change(job, |tracked| {
+                tracked.view.on_hello(&identity, instance, listed, now.wall);
+                let Some(live) = tracked.live.as_deref_mut() else { return };
+                match listed {
+                    Listed::Running | Listed::Accepted if !live.has_cancel() => {
+                        live.stop(&identity)
+                    }
+                    // What is not listed may be unknown there, or over: the repetition is also the question.
+                    Listed::No | Listed::Running | Listed::Accepted => {
+                        live.send_to(&identity, now.boottime)
+                    }
+                }
+            });
+        }
+        let serial = self.ring.as_ref().map_or(0, |(ring, _)| ring.serial);
+        if readiness == Readiness::NotReady || known_ring < serial {
+            self.welcome(&identity);
+        }
+    }
+
+    pub(in crate::controller) fn on_receipt(&mut self, receipt: &Receipt) {
+        let Receipt { identity, instance, job, kind } = receipt;
+        let now = self.shared.clock.wall();
+        self.index.change(*job, |tracked| {
+            tracked.view.on_receipt(identity, *instance, *kind, now);
+            let Some(live) = tracked.live.as_deref_mut() else { return };
+            match kind {
+                ReceiptKind::Accepted | ReceiptKind::Started { .. } if !live.has_cancel() => {
+                    live.stop(identity)
+                }
+                ReceiptKind::Accepted
+                | ReceiptKind::Started { .. }
+                | ReceiptKind::Busy
+                | ReceiptKind::Refused(_) => {}
+            }
+        });
+    }
+
+    /// An agent whose registration is in the store.
+    pub(in crate::controller) fn registered(&mut self, registration: Registration, at: Timestamp) {
+        let identity = registration.identity.clone();
+        if let Some(seen) = self.scans.get_mut(&Bucket::Agents) {
+            seen.insert(Key::of(&[&identity.name]));
+        }
+        if !self.roster.knows(&identity) {
+            self.roster.register(Registered { registration, at });
+        }
+        self.welcome(&identity);
+    }
+
+    fn welcome(&mut self, identity: &Identity) {
+        let Some((_, ring)) = &self.ring else { return };
+        let welcome = Welcome {
+            identity: identity.clone(),
+            ring: ring.clone(),
+            wall: self.shared.clock.wall(),
+            store: self.shared.store.id(),
+            retention_s: self.shared.config.retention.as_secs(),
+        };
+        self.effects
+            .push(Effect::Send(identity.name.clone(), Outbound::Welcome(Box::new(welcome))));
+    }
+
+    pub(in crate::controller) fn order_loaded(
+        &mut self,
+        job: JobId,
+        result: Result<Dispatchable, StoreError>,
+    ) {
+        let now = self.boottime();
+        self.index.change(job, |tracked| match result {
+            Ok(order) => {
+                if let Some(live) = tracked.live.as_deref_mut() {
+                    live.set_order(Arc::new(order));
+                }
+            }
+            Err(err @ StoreError::Damaged(_)) => {
+                tracing::error!(%job, error = &err as &dyn std::error::Error, "a job is damaged: it is not sent");
+                tracked.damaged = Some(damage(&err));
+            }
+            // It is read again when it would have been sent again.
+            Err(err) => {
+                tracing::warn!(%job, error = &err as &dyn std::error::Error, "the order of a job cannot be read");
+                if let Some(live) = tracked.live.as_deref_mut() {
+                    live.order_not_read(now);
+                }
+            }
+        });
+    }
+}
+
+/// What the intake asks.
+impl State {
+    pub(in crate::controller) fn admission(&self, job: JobId, identity: &Identity) -> Admission {
+        let Some(tracked) = self.index.get(job) else { return Admission::NoJob };
+        match tracked.view.admission(identity) {
+            view::Admission::Open => Admission::Open,
+            view::Admission::Present(facts) => Admission::Present(facts.signed),
+            // Whom a job is for is not known while its host list cannot be read.
+            _ if tracked.damaged.is_some() => Admission::NoJob,
+            view::Admission::NotAddressed | view::Admission::NotClaimed => Admission::NotAddressed,
+        }
+    }
+
+    /// These reports were verified and are being written: what comes back from the store need not be verified again.
+    pub(in crate::controller) fn expect_reports(
+        &mut self,
+        digests: impl IntoIterator<Item = Digest>,
+    ) {
+        /// More than can be on their way: what failed to be written is forgotten.
+        const MOST: usize = 65_536;
+        if self.verified.len() > MOST {
+            self.verified.clear();
+        }
+        self.verified.extend(digests);
+    }
+}

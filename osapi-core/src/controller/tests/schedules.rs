@@ -1,0 +1,255 @@
+//! Orders of events that are rare, each made to happen.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, watch};
+
+use super::*;
+use crate::backend::{Cursor, Entry, Link, Revision, StoreError, Watch};
+use crate::id::StoreId;
+use crate::job::JobRecord;
+use crate::message::CancelOrder;
+
+/// A store whose answer to `watch` is held back after the scan has begun.
+struct SlowWatch {
+    inner: Arc<dyn Store>,
+    slow: AtomicBool,
+    go_on: Notify,
+}
+
+#[async_trait]
+impl Store for SlowWatch {
+    fn id(&self) -> StoreId {
+        self.inner.id()
+    }
+    fn link(&self) -> watch::Receiver<Link> {
+        self.inner.link()
+    }
+    async fn get(&self, bucket: Bucket, key: &Key) -> Result<Option<Entry>, StoreError> {
+        self.inner.get(bucket, key).await
+    }
+    async fn get_latest(&self, bucket: Bucket, key: &Key) -> Result<Option<Entry>, StoreError> {
+        self.inner.get_latest(bucket, key).await
+    }
+    async fn create(
+        &self,
+        bucket: Bucket,
+        key: &Key,
+        value: bytes::Bytes,
+    ) -> Result<Cursor, StoreError> {
+        self.inner.create(bucket, key, value).await
+    }
+    async fn put(
+        &self,
+        bucket: Bucket,
+        key: &Key,
+        value: bytes::Bytes,
+    ) -> Result<Revision, StoreError> {
+        self.inner.put(bucket, key, value).await
+    }
+    async fn update(
+        &self,
+        bucket: Bucket,
+        key: &Key,
+        value: bytes::Bytes,
+        revision: Revision,
+    ) -> Result<Revision, StoreError> {
+        self.inner.update(bucket, key, value, revision).await
+    }
+    async fn purge(&self, bucket: Bucket, prefix: &Prefix) -> Result<u64, StoreError> {
+        self.inner.purge(bucket, prefix).await
+    }
+    async fn watch(
+        &self,
+        bucket: Bucket,
+        prefix: &Prefix,
+        from: Option<Cursor>,
+    ) -> Result<Watch, StoreError> {
+        let watch = self.inner.watch(bucket, prefix, from).await;
+        if bucket == Bucket::Jobs && self.slow.load(Ordering::Relaxed) {
+            self.go_on.notified().await;
+        }
+        watch
+    }
+    async fn head(&self, bucket: Bucket) -> Result<Cursor, StoreError> {
+        self.inner.head(bucket).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_made_while_a_scan_begins_is_not_dropped_by_it() {
+    let inner: Arc<dyn Store> = Arc::new(EmbeddedStore::in_memory());
+    let store = Arc::new(SlowWatch { inner, slow: AtomicBool::new(false), go_on: Notify::new() });
+    let fleet = Fleet::over(Arc::clone(&store) as _, Arc::new(EmbeddedBus::new()));
+    let controller = fleet.controller().await;
+    let agent = fleet.ready_agent("web-01", &controller).await;
+    store.slow.store(true, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(301)).await;
+    agent.hello(&[], &[]).await;
+    until_state(&controller, &agent.identity.name, AgentState::Ready).await;
+    let job = controller.submit(&admin(), submission(&fleet, Target::Any)).await.unwrap();
+    let me = admin();
+    let mut waiting = std::pin::pin!(controller.results(&me, job, None));
+    let soon = tokio::time::timeout(Duration::from_millis(1), &mut waiting).await;
+    assert!(soon.is_err(), "{soon:?}");
+    store.go_on.notify_one();
+    let soon = tokio::time::timeout(Duration::from_millis(1), &mut waiting).await;
+    assert!(soon.is_err(), "who waits goes on waiting: {soon:?}");
+    agent.send_report(&agent.report(job, Outcome::Exited { code: 0 }, b"")).await;
+    assert_eq!(waiting.await.unwrap().status, JobStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_requests_with_one_key_at_one_moment_keep_the_order() {
+    let fleet = Fleet::new();
+    let controller = fleet.controller().await;
+    let _agent = fleet.ready_agent("web-01", &controller).await;
+    for n in 0..20 {
+        let request = keyed(&fleet, &format!("k{n}"), b"a");
+        let me = admin();
+        let (a, b) = tokio::join!(
+            controller.submit(&me, request.clone()),
+            controller.submit(&me, request.clone())
+        );
+        let job = a.unwrap();
+        assert_eq!(job, b.unwrap());
+        let entry = fleet.store.get_latest(Bucket::Jobs, &Key::of(&[&job])).await.unwrap().unwrap();
+        let record: JobRecord = serde_json::from_slice(&entry.value).unwrap();
+        let envelope = Key::of(&[&job, &record.envelope.unwrap()]);
+        let kept = fleet.store.get_latest(Bucket::Envelopes, &envelope).await.unwrap();
+        assert!(kept.is_some(), "the order of request {n} is gone");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_keys_that_ask_for_a_name_at_once_one_is_welcome() {
+    let fleet = Fleet::new();
+    let _controller = fleet.controller().await;
+    let (mut one, other) = (fleet.agent("web-01").await, fleet.agent("web-01").await);
+    for _ in 0..3 {
+        one.register().await;
+        other.register().await;
+    }
+    let mut welcomed = std::collections::HashSet::new();
+    while let Ok(word) = tokio::time::timeout(Duration::from_secs(1), one.next()).await {
+        let ToAgent::Welcome(welcome) = word else { continue };
+        welcomed.insert(welcome.identity.key);
+    }
+    assert_eq!(welcomed.len(), 1, "{welcomed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_of_a_job_that_is_not_read_yet_is_not_refused() {
+    let fleet = Fleet::new();
+    let controller = fleet.controller().await;
+    let mut agent = fleet.ready_agent("web-01", &controller).await;
+    let chunk = OutputChunk {
+        identity: agent.identity.clone(),
+        job: JobId::new(fleet.clock.wall()),
+        stream: Stream::Stdout,
+        offset: 0,
+        data: STANDARD.encode("x"),
+        sha256: Digest::of(b"x"),
+    };
+    agent.work(&FromAgent::Output(chunk)).await;
+    let answer = tokio::time::timeout(Duration::from_secs(1), agent.next()).await;
+    assert!(answer.is_err(), "refused for good: {answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_removal_goes_on_is_not_found_at_once() {
+    let fleet = Fleet::new();
+    let controller = fleet.controller().await;
+    let _agent = fleet.ready_agent("web-01", &controller).await;
+    let job = controller.submit(&admin(), submission(&fleet, Target::Any)).await.unwrap();
+    let key = Key::of(&[&job]);
+    fleet.store.create(Bucket::Removed, &key, "{}".into()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let start = tokio::time::Instant::now();
+    let shown = controller.results(&admin(), job, NOW).await;
+    assert!(matches!(shown, Err(Error::JobNotFound(_))), "{shown:?}");
+    assert_eq!(tokio::time::Instant::now(), start);
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers_that_a_host_makes_up_break_nothing() {
+    let fleet = Fleet::new();
+    let controller = fleet.controller().await;
+    let mut agent = fleet.ready_agent("web-01", &controller).await;
+    let job = controller.submit(&admin(), submission(&fleet, Target::Any)).await.unwrap();
+    agent.order().await;
+    let mut report = agent.report(job, Outcome::Exited { code: 0 }, b"hello");
+    (report.stdout.kept, report.stderr.kept) = (u64::MAX, u64::MAX);
+    (report.stdout.inline, report.stderr.inline) = (None, None);
+    agent.send_report(&report).await;
+    let results = controller.results(&admin(), job, None).await.unwrap();
+    assert!(results.results[0].stdout_incomplete);
+    let name: AgentName = "web-01".parse().unwrap();
+    for range in [u64::MAX - 1..u64::MAX, 10..5] {
+        let part = controller.output(&admin(), job, &name, Stream::Stdout, range).await.unwrap();
+        assert!(part.bytes.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_was_cancelled_is_cancelled_and_never_sent_after_a_restart() {
+    let fleet = Fleet::new();
+    let first = fleet.controller().await;
+    let mut agent = fleet.ready_agent("web-01", &first).await;
+    let job = first.submit(&admin(), submission(&fleet, Target::Any)).await.unwrap();
+    first.cancel(&admin(), job).await.unwrap();
+    first.stop().await;
+    while agent.inbox.try_next().is_some() {}
+    let _second = fleet.controller().await;
+    agent.hello(&[], &[]).await;
+    let mut cancels = 0;
+    while let Ok(word) = tokio::time::timeout(Duration::from_secs(20), agent.next()).await {
+        match word {
+            ToAgent::Cancel(cancel) => {
+                let cancel: CancelOrder = cancel.verify(&agent.ring[0].key).unwrap();
+                assert_eq!(cancel.job, job);
+                cancels += 1;
+            }
+            ToAgent::Dispatch { .. } => panic!("an order that nobody wants any more"),
+            ToAgent::Answer(_) | ToAgent::OutputSettled(_) | ToAgent::Welcome(_) => {}
+        }
+        if cancels == 5 {
+            break;
+        }
+    }
+    assert_eq!(cancels, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_whose_job_cannot_be_read_keeps_its_report() {
+    let fleet = Fleet::new();
+    let first = fleet.controller().await;
+    let mut agent = fleet.ready_agent("web-01", &first).await;
+    let job = first.submit(&admin(), submission(&fleet, Target::Any)).await.unwrap();
+    first.stop().await;
+    fleet.store.purge(Bucket::Hosts, &Prefix::of(&[&job])).await.unwrap();
+    let second = fleet.controller().await;
+    let shown = second.results(&admin(), job, NOW).await;
+    assert!(matches!(shown, Err(Error::JobDamaged { .. })), "{shown:?}");
+    agent.send_report(&agent.report(job, Outcome::Exited { code: 0 }, b"")).await;
+    let answer = tokio::time::timeout(Duration::from_secs(1), agent.answer()).await;
+    assert!(answer.is_err(), "refused for good: {answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_after_a_removal_goes_with_its_tombstone() {
+    let fleet = Fleet::new();
+    let controller = fleet.controller().await;
+    let agent = fleet.ready_agent("web-01", &controller).await;
+    let job = controller.submit(&admin(), submission(&fleet, Target::Any)).await.unwrap();
+    agent.send_report(&agent.report(job, Outcome::Exited { code: 0 }, b"")).await;
+    controller.results(&admin(), job, None).await.unwrap();
+    let me = person("me", &[Permission::JOB_WRITE]);
+    controller.delete(&me, job).await.unwrap();
+    let late = Key::of(&[&job, &"late"]);
+    fleet.store.create(Bucket::Output, &late, "x".into()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(80 * 3600)).await;
+    assert!(fleet.store.get_latest(Bucket::Removed, &Key::of(&[&job])).await.unwrap().is_none());
+    assert!(fleet.store.get_latest(Bucket::Output, &late).await.unwrap().is_none());
+}
