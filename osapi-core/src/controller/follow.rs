@@ -67,6 +67,14 @@ pub(super) struct Follower {
     loads: JoinSet<Loaded>,
 }
 
+/// However the task ends, also by a panic: without it nothing can be answered, and who watches over the process has to learn of it.
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.shared.ready.send_replace(false);
+        self.shared.stop.cancel();
+    }
+}
+
 impl Follower {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let state = State::new(Arc::clone(&shared));

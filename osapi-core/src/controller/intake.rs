@@ -284,6 +284,10 @@ impl Intake {
                         return Ok(());
                     }
                     Some(known) if same(&known, &registration) => Ok(()),
+                    Some(known) if self.is_overtaken(&known, &registration).await? => {
+                        tracing::debug!(agent = %name, "an older registration than that of a live agent: ignored");
+                        return Ok(());
+                    }
                     _ => {
                         let bytes = records::encode(&record);
                         self.shared
@@ -303,6 +307,17 @@ impl Intake {
         }
         let at = record.registered_at;
         self.shared.ask(move |state| state.registered(registration, at)).await
+    }
+}
+
+impl Intake {
+    /// Whether a registration was delayed or repeated on its way, and would put a former identity in the place of one that is heard.
+    async fn is_overtaken(&self, known: &Registration, new: &Registration) -> Result<bool, Error> {
+        if new.at >= known.at || new.identity == known.identity {
+            return Ok(false);
+        }
+        let known = known.identity.clone();
+        self.shared.ask(move |state| state.roster.is_live(&known, state.boottime())).await
     }
 }
 

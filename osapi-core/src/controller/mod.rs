@@ -182,7 +182,7 @@ impl Controller {
         self.shared.fleet
     }
 
-    /// Whether the store was read and there is a key ring.
+    /// Whether the store was read, there is a key ring, and the controller runs.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         *self.shared.ready.borrow()
@@ -289,7 +289,11 @@ impl Controller {
     }
 
     fn check_ready(&self) -> Result<(), Error> {
-        if self.is_ready() { Ok(()) } else { Err(Error::NotReady) }
+        match self.is_ready() {
+            true => Ok(()),
+            false if self.shared.stop.is_cancelled() => Err(Error::ShuttingDown),
+            false => Err(Error::NotReady),
+        }
     }
 }
 

@@ -120,7 +120,7 @@ impl Agent {
         self.say(Subject::Work(self.identity.name.clone()), word).await;
     }
 
-    async fn register(&self) {
+    fn registration(&self) -> Signed<Registration> {
         let registration = Registration {
             v: VERSION,
             fleet: self.fleet,
@@ -129,7 +129,11 @@ impl Agent {
             version: "0".into(),
             at: self.clock.wall(),
         };
-        self.work(&FromAgent::Register(Signed::sign(&registration, &self.key).unwrap())).await;
+        Signed::sign(&registration, &self.key).unwrap()
+    }
+
+    async fn register(&self) {
+        self.work(&FromAgent::Register(self.registration())).await;
     }
 
     async fn hello(&self, running: &[JobId], accepted: &[JobId]) {

@@ -214,11 +214,8 @@ async fn a_job_that_was_cancelled_is_cancelled_and_never_sent_after_a_restart() 
             ToAgent::Dispatch { .. } => panic!("an order that nobody wants any more"),
             ToAgent::Answer(_) | ToAgent::OutputSettled(_) | ToAgent::Welcome(_) => {}
         }
-        if cancels == 5 {
-            break;
-        }
     }
-    assert_eq!(cancels, 5);
+    assert!((5..20).contains(&cancels), "{cancels} times within 30 s");
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,4 +249,42 @@ async fn what_came_after_a_removal_goes_with_its_tombstone() {
     tokio::time::sleep(Duration::from_secs(80 * 3600)).await;
     assert!(fleet.store.get_latest(Bucket::Removed, &Key::of(&[&job])).await.unwrap().is_none());
     assert!(fleet.store.get_latest(Bucket::Output, &late).await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_that_was_delayed_does_not_bring_a_former_identity_back() {
+    let fleet = Fleet::new();
+    let controller = fleet.controller().await;
+    let mut agent = fleet.ready_agent("web-01", &controller).await;
+    let former = agent.identity.clone();
+    let late = agent.registration();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    agent.identity.journal = JournalId::random();
+    agent.register().await;
+    while !matches!(agent.next().await, ToAgent::Welcome(welcome) if welcome.identity == agent.identity)
+    {
+    }
+    agent.hello(&[], &[]).await;
+    until_state(&controller, &agent.identity.name, AgentState::Ready).await;
+    agent.work(&FromAgent::Register(late)).await;
+    while let Ok(word) = tokio::time::timeout(Duration::from_secs(1), agent.next()).await {
+        let is_former = matches!(&word, ToAgent::Welcome(welcome) if welcome.identity == former);
+        assert!(!is_former, "{word:?}");
+    }
+    assert_eq!(
+        controller.agent(&admin(), &agent.identity.name).await.unwrap().state,
+        AgentState::Ready
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_that_broke_says_so() {
+    let fleet = Fleet::new();
+    let controller = fleet.controller().await;
+    let broken = controller.shared.ask(|_| panic!("on purpose")).await;
+    assert!(matches!(broken, Err::<(), _>(Error::ShuttingDown)));
+    controller.shared.tasks.wait().await;
+    assert!(!controller.is_ready());
+    let submitted = controller.submit(&admin(), submission(&fleet, Target::Any)).await;
+    assert!(matches!(submitted, Err(Error::ShuttingDown)), "{submitted:?}");
 }
