@@ -1,0 +1,13 @@
+//! From end to end: the real program, real sockets, real processes, and nothing that reads the clock to judge.
+
+mod bad_input;
+mod docs;
+mod doubles;
+mod local;
+mod person;
+mod restart;
+mod roles;
+mod side_by_side;
+mod structure;
+mod tree;
+mod world;

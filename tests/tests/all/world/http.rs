@@ -1,0 +1,156 @@
+//! HTTP/1.1 by hand, so that what is sent can be as wrong as it has to be.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use serde_json::Value;
+
+use super::wait::PATIENCE;
+
+/// An API to be asked with a token.
+#[derive(Clone)]
+pub(crate) struct Api {
+    address: String,
+    authorization: Option<String>,
+}
+
+/// What it answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Api {
+    pub(crate) fn new(url: &str, token: &str) -> Self {
+        let address = url.strip_prefix("http://").expect("it listens in the clear").to_owned();
+        Self { address, authorization: Some(format!("Bearer {token}")) }
+    }
+
+    /// The same API with another token.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        Self { authorization: Some(format!("Bearer {token}")), ..self.clone() }
+    }
+
+    /// The same API without a token.
+    pub(crate) fn without_token(&self) -> Self {
+        Self { authorization: None, ..self.clone() }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], b"")
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_raw(path, body.to_string().as_bytes())
+    }
+
+    pub(crate) fn post_raw(&self, path: &str, body: &[u8]) -> Answer {
+        self.send("POST", path, &[("Content-Type", "application/json")], body)
+    }
+
+    /// Runs an operation on any host and waits for its outcome.
+    pub(crate) fn shell(&self, script: &str) -> Answer {
+        self.post("/v1/node/_any/command/shell", &serde_json::json!({ "command": script }))
+    }
+
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let mut stream = self.open(method, path, headers, body.len());
+        // A server that refuses may close before it has read everything; its answer is what counts.
+        stream.write_all(body).ok();
+        answer(stream)
+    }
+
+    /// Sends the head of a request for a body of `length` bytes.
+    pub(crate) fn open(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        length: usize,
+    ) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
+        stream.set_write_timeout(Some(PATIENCE)).expect("it is not zero");
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
+        head.push_str(&format!("Content-Length: {length}\r\nConnection: close\r\n"));
+        if let Some(authorization) = &self.authorization {
+            head.push_str(&format!("Authorization: {authorization}\r\n"));
+        }
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes()).expect("the server reads heads");
+        stream
+    }
+
+    /// The ids of all jobs, newest first.
+    pub(crate) fn jobs(&self) -> Vec<String> {
+        let list = self.get("/v1/jobs?limit=500").is(200).json();
+        assert_eq!(list["next"], Value::Null, "more jobs than one page");
+        let jobs = list["jobs"].as_array().expect("a list of jobs").iter();
+        jobs.map(|job| job["job_id"].as_str().expect("a text").to_owned()).collect()
+    }
+}
+
+/// Reads an answer to its end.
+pub(crate) fn answer(mut stream: TcpStream) -> Answer {
+    let mut bytes = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut bytes) {
+        // The rest of a body that nobody read makes the kernel reset the connection after the answer.
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "no answer");
+    }
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head with an end");
+    let body = bytes.split_off(end + 4);
+    let head = String::from_utf8(bytes).expect("a head is text");
+    assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "bodies have a length");
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    Answer { status: status.expect("a status"), head, body }
+}
+
+impl Answer {
+    /// Asserts its status.
+    #[track_caller]
+    pub(crate) fn is(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self}");
+        self
+    }
+
+    /// Asserts that it is a problem with this status and code.
+    #[track_caller]
+    pub(crate) fn refuses(self, status: u16, code: &str) -> Self {
+        assert_eq!((self.status, &self.json()["code"]), (status, &Value::from(code)), "{self}");
+        let head = self.head.to_ascii_lowercase();
+        assert!(head.contains("content-type: application/problem+json"), "{self}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("no JSON ({error}): {self}"))
+    }
+
+    /// The row of the only host.
+    #[track_caller]
+    pub(crate) fn host(&self) -> Value {
+        let rows = self.json()["results"].as_array().cloned().unwrap_or_default();
+        assert_eq!(rows.len(), 1, "{self}");
+        rows.into_iter().next().expect("there is one")
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let body = String::from_utf8_lossy(&self.body);
+        write!(f, "{}{}", self.head, body.chars().take(4_000).collect::<String>())
+    }
+}

@@ -1,0 +1,17 @@
+//! Machines to test on: a directory that stands for a host, the program, a running `osapi start`, and its API spoken to by hand.
+
+mod http;
+mod machine;
+mod processes;
+mod program;
+mod run;
+mod server;
+mod wait;
+
+pub(crate) use http::{Answer, Api};
+pub(crate) use machine::Machine;
+pub(crate) use processes::{end_all_of, of_job};
+pub(crate) use program::workspace;
+pub(crate) use run::{Invocation, Ran, finish};
+pub(crate) use server::Server;
+pub(crate) use wait::{PATIENCE, until};
