@@ -3,6 +3,7 @@
 use std::io;
 
 use osapi_core::agent::AgentError;
+use osapi_core::auth::envelope::VerifyError;
 use osapi_core::auth::keys::RingError;
 use osapi_core::backend::{BusError, StoreError, embedded};
 use osapi_core::id::AgentName;
@@ -29,6 +30,8 @@ pub(crate) enum NodeError {
     Store(#[from] embedded::OpenError),
     #[error("cannot store the key ring")]
     Founding(#[from] StoreError),
+    #[error("the store in the data directory belongs to another fleet than its keys")]
+    ForeignStore(#[source] VerifyError),
     #[error(transparent)]
     Home(#[from] osapi_agent::HomeError),
     #[error("cannot join the bus")]
@@ -60,6 +63,9 @@ impl From<NodeError> for CliError {
             NodeError::Bind(error) if error.source.kind() == io::ErrorKind::AddrInUse => {
                 told.hint("--listen 127.0.0.1:PORT chooses another port, and 0 a free one")
             }
+            NodeError::ForeignStore(_) => told.hint(
+                "restore the store and the keys of one fleet together, or move store.redb away to begin an empty store",
+            ),
             _ => told,
         }
     }
