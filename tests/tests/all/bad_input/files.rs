@@ -31,12 +31,20 @@ fn journal(machine: &Machine) -> PathBuf {
     machine.data_dir().join("agent/journal.redb")
 }
 
-/// `start` refuses `file` with these words, and changes nothing in it.
+/// `start` refuses `file` with these words, time and again.
 #[track_caller]
 fn refuses(machine: &Machine, file: &Path, words: &[&str]) {
+    for _ in 0..2 {
+        let ran = machine.osapi(["start"]).run().exits(125).prints("").explains(words);
+        assert!(ran.err().contains(file.to_str().unwrap()), "the file is not named by {ran}");
+    }
+}
+
+/// The same, and no byte of it changes.
+#[track_caller]
+fn refuses_untouched(machine: &Machine, file: &Path, words: &[&str]) {
     let before = fs::read(file).unwrap();
-    let ran = machine.osapi(["start"]).run().exits(125).prints("").explains(words);
-    assert!(ran.err().contains(file.to_str().unwrap()), "the file is not named by {ran}");
+    refuses(machine, file, words);
     assert!(fs::read(file).unwrap() == before, "{} was changed", file.display());
 }
 
@@ -71,6 +79,8 @@ fn a_newer_store_is_for_a_newer_build() {
     let machine = used();
     replace(&store(&machine), META, "format", |_| 2_u32.to_le_bytes().to_vec());
     refuses(&machine, &store(&machine), &["format 2", "newer build"]);
+    replace(&store(&machine), META, "format", |_| 1_u32.to_le_bytes().to_vec());
+    assert_eq!(machine.start().api().jobs().len(), 1, "it was changed");
 }
 
 #[test]
@@ -78,6 +88,8 @@ fn a_newer_journal_is_for_a_newer_build() {
     let machine = used();
     change_header(&journal(&machine), |header| header["v"] = 99.into());
     refuses(&machine, &journal(&machine), &["newer build"]);
+    change_header(&journal(&machine), |header| header["v"] = 1.into());
+    assert_eq!(machine.start().api().jobs().len(), 1, "it was changed");
 }
 
 #[test]
@@ -95,7 +107,7 @@ fn files_that_are_damaged_are_not_taken_for_new_ones() {
         ] {
             fs::write(&path, damaged).unwrap();
             let words = if what == "no database" { &["move"][..] } else { &["damaged", "move"] };
-            refuses(&machine, &path, words);
+            refuses_untouched(&machine, &path, words);
         }
         fs::write(&path, &whole).unwrap();
         assert_eq!(machine.start().api().jobs().len(), 1, "the copy was restored");
@@ -103,23 +115,16 @@ fn files_that_are_damaged_are_not_taken_for_new_ones() {
 }
 
 #[test]
-fn a_page_that_was_altered_never_makes_a_host_forget() {
+fn a_record_that_was_altered_never_makes_a_host_forget() {
     let machine = used();
     let path = journal(&machine);
     let whole = fs::read(&path).unwrap();
+    let (text, other) = (b"\"ended\"", b"\"exded\"");
+    let places = whole.windows(text.len()).enumerate().filter(|(_, bytes)| bytes == text);
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-    let text = b"\"succeeded\"";
-    for at in
-        whole.windows(text.len()).enumerate().filter(|(_, bytes)| bytes == text).map(|(at, _)| at)
-    {
-        file.write_all_at(b"\"xucceeded\"", at as u64).unwrap();
-    }
-    // Either it is told, or redb has a copy that is whole.
-    let ran = machine.osapi(["start"]).with(|_| {});
-    let changed = fs::read(&path).unwrap() != whole;
-    if changed {
-        ran.run().exits(125).prints("").explains(&["damaged"]);
-    }
+    let altered = places.map(|(at, _)| file.write_all_at(other, at as u64).unwrap()).count();
+    assert!(altered > 0, "the journal has another form");
+    refuses_untouched(&machine, &path, &["damaged"]);
 }
 
 #[test]
@@ -141,7 +146,12 @@ fn the_journal_of_another_machine_fleet_or_name_is_refused() {
 fn the_store_of_another_fleet_is_refused() {
     let (machine, other) = (used(), used());
     fs::copy(store(&other), store(&machine)).unwrap();
-    refuses(&machine, &store(&machine), &["fleet"]);
+    let ran = machine.osapi(["start"]).run().exits(125).prints("");
+    ran.explains(&["store", "another fleet", "move store.redb away"]);
+    fs::rename(store(&machine), machine.path("away")).unwrap();
+    assert!(machine.start().api().jobs().is_empty(), "an empty store");
+    fs::copy(machine.path("away"), store(&other)).unwrap();
+    assert_eq!(other.start().api().jobs().len(), 1, "it was changed");
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn a_configuration_is_shown_with_its_faults() {
     ran("api:\n  server:\n    port: [1\n").explains(&["osapi.yaml", ":"]);
     ran("api:\n  server:\n    port: many\n").explains(&["port", "3"]);
     let all = ran("api:\n  server:\n    prt: 1\nagent:\n  slots: 0\nstore:\n  retention: 1s\n");
-    all.explains(&["prt", "did you mean port", "agent.slots", "store.retention"]);
+    all.explains(&["prt", "did you mean 'port'", "agent.slots", "store.retention"]);
     let role = "api:\n  server:\n    security:\n      roles:\n        ops:\n          permissions: [command:exec]\n";
     ran(role).explains(&["command:exec"]);
     let admin = role.replace("ops", "admin").replace("command:exec", "job:read");
