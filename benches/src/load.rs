@@ -94,8 +94,8 @@ fn spawn_rate(threads: usize, commands: usize) -> Result<f64, Failure> {
     let begun = Instant::now();
     std::thread::scope(|scope| {
         let run = |thread| {
-            let mine = (thread..commands).step_by(threads);
-            mine.map(|_| program::run(&mut true_command())).collect::<Result<(), _>>()
+            let mut mine = (thread..commands).step_by(threads);
+            mine.try_for_each(|_| program::run(&mut true_command()))
         };
         let running: Vec<_> = (0..threads).map(|t| scope.spawn(move || run(t))).collect();
         running.into_iter().try_for_each(|thread| match thread.join() {
