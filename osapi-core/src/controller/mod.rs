@@ -1,8 +1,8 @@
 //! The controller: creates jobs, sends them, stores what agents report, and tells how every execution stands. The API server is its
 //! HTTP shell.
 //!
-//! A request flows through [`submit`] (reserve, resolve, record), [`outbound`] (send), [`intake`] (agents' words into the store) and
-//! [`follow`], the one task that owns what is known ([`state`]: [`roster`] of agents, [`index`] of jobs) and answers every question from it.
+//! A request flows through `submit` (reserve, resolve, record), `outbound` (send), `intake` (agents' words into the store) and
+//! `follow`, the one task that owns what is known (`state`: `roster` of agents, `index` of jobs) and answers every question from it.
 
 mod cancel;
 mod error;
@@ -11,6 +11,7 @@ mod index;
 mod intake;
 mod live;
 mod outbound;
+mod output;
 mod pump;
 mod records;
 mod remove;

@@ -70,8 +70,12 @@ impl Outbox {
 
     /// Hands a message in.
     pub(super) fn send(&self, to: &AgentName, outbound: Outbound) {
-        if self.0.try_send((to.clone(), outbound)).is_err() {
-            tracing::warn!(agent = %to, "the queue of messages to agents is full: one was dropped");
+        match self.0.try_send((to.clone(), outbound)) {
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                tracing::warn!(agent = %to, "the queue of messages to agents is full: one was dropped");
+            }
+            // The controller is stopping.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
         }
     }
 }

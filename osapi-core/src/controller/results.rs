@@ -1,30 +1,27 @@
-//! Telling what became of a job: waiting for it, and reading output back from the store.
+//! Telling what became of a job: who may look, waiting until it has settled, and putting the answer together.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde_json::Value;
 
+use super::Controller;
 use super::error::Error;
-use super::records::{self, ReportBatch};
+use super::output::{Reader, facts_of};
+use super::records;
 use super::state::Knowledge;
-use super::{Controller, Shared};
-use crate::api::endpoints::JobOutput;
-use crate::api::types::{Encoding, Event, Gap, HostResult, JobDetails, JobResults, JobSummary};
+use crate::api::types::{Event, Gap, HostResult, JobDetails, JobResults, JobSummary};
 use crate::auth::authorize::Permit;
 use crate::auth::permission::Permission;
 use crate::backend::{Bucket, Key, StoreError};
-use crate::id::{AgentName, Digest, JobId};
+use crate::id::{AgentName, JobId};
+use crate::job::Failure;
 use crate::job::facts::{JobFacts, ReportFacts, StreamFacts};
-use crate::job::limits::{ANSWER_EXCERPT, ANSWER_INLINE_MAX, CHUNK_MAX, RETENTION_DEFAULT};
+use crate::job::limits::{ANSWER_INLINE_MAX, RETENTION_DEFAULT};
 use crate::job::record::JobRecord;
 use crate::job::report::Stream;
+use crate::job::timeline::{self, Moment};
 use crate::job::view::Row;
-use crate::job::{Failure, Outcome, Report};
 
 /// A part of the kept output of one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,13 +158,17 @@ impl Controller {
     }
 
     async fn snapshot(&self, job: JobId, facts: JobFacts) -> Result<Snapshot, Error> {
+        let now = self.shared.clock.wall();
         let copied = self.shared.ask(move |state| {
             let tracked = state.index.get(job)?;
             if let Some(reason) = &tracked.damaged {
                 return Some(Err(Error::JobDamaged { job, reason: reason.to_string() }));
             }
             let rows = tracked.view.rows().map(|row| (bare(&row), row.report.cloned())).collect();
-            let timeline = tracked.view.timeline().iter().map(event).collect();
+            let past = |moment: &&Moment<'_>| {
+                moment.at <= now || moment.event != timeline::Event::Deadline
+            };
+            let timeline = tracked.view.timeline().iter().filter(past).map(event).collect();
             Some(Ok(Snapshot { facts, summary: tracked.summary(), timeline, rows }))
         });
         copied.await?.ok_or(Error::JobNotFound(job))?
@@ -186,9 +187,9 @@ impl Controller {
             .flat_map(|report| [report.stdout.kept, report.stderr.kept])
             .fold(0, u64::saturating_add);
         let mut reader = Reader::new(&self.shared, job);
-        // Base64 and the escapes of JSON make it larger: the bound is kept with room for the usual ones.
+        // Base64 and the escapes of JSON make it larger: what then finds no room is cut to its beginning.
         let mut room = ANSWER_INLINE_MAX;
-        let everything = kept <= (ANSWER_INLINE_MAX / 2) as u64;
+        let everything = kept <= ANSWER_INLINE_MAX as u64;
         let mut filled = Vec::with_capacity(rows.len());
         for (mut row, report) in rows {
             if !full {
@@ -211,14 +212,7 @@ fn may_see(permit: &Permit, facts: &JobFacts) -> bool {
     is_own(permit, facts) || permit.allows(&facts.permission)
 }
 
-fn facts_of(report: &ReportFacts, stream: Stream) -> &StreamFacts {
-    match stream {
-        Stream::Stdout => &report.stdout,
-        Stream::Stderr => &report.stderr,
-    }
-}
-
-fn event(moment: &crate::job::timeline::Moment<'_>) -> Event {
+fn event(moment: &Moment<'_>) -> Event {
     Event { at: moment.at, event: moment.event.as_str().into(), hostname: moment.host.cloned() }
 }
 
@@ -245,187 +239,4 @@ fn bare(row: &Row<'_>) -> HostResult {
             (report.stdout.incomplete, report.stderr.incomplete);
     }
     result
-}
-
-/// What was read of a stream.
-struct Piece {
-    bytes: Vec<u8>,
-    /// Whether everything that was asked for is there, and is what the report says.
-    whole: bool,
-}
-
-/// Reads the reports and the output of one job. Reports that share a record are read together.
-struct Reader<'a> {
-    shared: &'a Shared,
-    job: JobId,
-    batches: HashMap<std::sync::Arc<str>, ReportBatch>,
-}
-
-impl<'a> Reader<'a> {
-    fn new(shared: &'a Shared, job: JobId) -> Self {
-        Self { shared, job, batches: HashMap::new() }
-    }
-
-    async fn fill(
-        &mut self,
-        row: &mut HostResult,
-        facts: &ReportFacts,
-        everything: bool,
-        room: &mut usize,
-    ) -> Result<(), Error> {
-        if let Outcome::Returned { value } = self.report(facts).await?.outcome {
-            row.value = Some(value).filter(|value| *value != Value::Null);
-        }
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            let shown = self.show(&row.hostname, stream, facts, everything, room).await?;
-            match stream {
-                Stream::Stdout => {
-                    (row.stdout, row.stdout_encoding, row.stdout_url) =
-                        (Some(shown.text), shown.encoding, shown.url);
-                    row.stdout_incomplete |= shown.damaged;
-                }
-                Stream::Stderr => {
-                    (row.stderr, row.stderr_encoding, row.stderr_url) =
-                        (Some(shown.text), shown.encoding, shown.url);
-                    row.stderr_incomplete |= shown.damaged;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn show(
-        &mut self,
-        host: &AgentName,
-        stream: Stream,
-        report: &ReportFacts,
-        everything: bool,
-        room: &mut usize,
-    ) -> Result<Shown, Error> {
-        let kept = facts_of(report, stream).kept;
-        let excerpt = kept.min(ANSWER_EXCERPT as u64);
-        if everything || kept == excerpt {
-            let piece = self.read(host, stream, report, 0..kept).await?;
-            let shown = Shown::of(piece);
-            let size = json_size(&shown.text);
-            if size <= *room || kept == excerpt {
-                *room = room.saturating_sub(size);
-                return Ok(shown);
-            }
-        }
-        let piece = self.read(host, stream, report, 0..excerpt).await?;
-        let url = Some(JobOutput::location(self.job, host, stream));
-        Ok(Shown { url, ..Shown::of(cut_at_character(piece)) })
-    }
-
-    /// The bytes `range` of a stream, from the report or from chunks. What is missing ends them.
-    async fn read(
-        &mut self,
-        host: &AgentName,
-        stream: Stream,
-        report: &ReportFacts,
-        range: Range<u64>,
-    ) -> Result<Piece, Error> {
-        let facts = facts_of(report, stream);
-        let bytes = if facts.inline {
-            let body = self.report(report).await?;
-            let side = match stream {
-                Stream::Stdout => body.stdout,
-                Stream::Stderr => body.stderr,
-            };
-            let all = STANDARD.decode(side.inline.unwrap_or_default()).unwrap_or_default();
-            let to = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(all.len());
-            all[to(range.start)..to(range.end)].to_vec()
-        } else {
-            self.read_chunks(host, stream, &facts.sha256, range.clone()).await?
-        };
-        let all_there = bytes.len() as u64 == range.end - range.start;
-        let is_all = range == (0..facts.kept);
-        let whole = all_there && (!is_all || Digest::of(&bytes) == facts.sha256);
-        Ok(Piece { bytes, whole })
-    }
-
-    async fn read_chunks(
-        &self,
-        host: &AgentName,
-        stream: Stream,
-        sha256: &Digest,
-        range: Range<u64>,
-    ) -> Result<Vec<u8>, Error> {
-        let chunk = CHUNK_MAX as u64;
-        let mut bytes = Vec::new();
-        let mut at = range.start;
-        while at < range.end {
-            let first = at - at % chunk;
-            let key = records::output_key(self.job, host, stream, first);
-            let Some(entry) = self.shared.store.get(Bucket::Output, &key).await? else { break };
-            // A chunk of another attempt is not of this stream.
-            let Some(data) = entry.value.strip_prefix(sha256.as_bytes().as_slice()) else { break };
-            let to = |at: u64| usize::try_from(at - first).unwrap_or(usize::MAX).min(data.len());
-            let part = &data[to(at)..to(range.end.min(first.saturating_add(chunk)))];
-            if part.is_empty() {
-                break;
-            }
-            bytes.extend_from_slice(part);
-            at += part.len() as u64;
-        }
-        Ok(bytes)
-    }
-
-    /// A report as it stands in the store, if it still is the one whose facts are known.
-    async fn report(&mut self, facts: &ReportFacts) -> Result<Report, Error> {
-        let damaged = || Error::JobDamaged {
-            job: self.job,
-            reason: "a report in the store was altered".into(),
-        };
-        let place = &facts.place;
-        if !self.batches.contains_key(&place.key) {
-            let key: Key = place.key.parse().map_err(|_| damaged())?;
-            let entry = records::read(&*self.shared.store, Bucket::Reports, &key).await?;
-            let batch = records::decode(&entry.ok_or(Error::JobNotFound(self.job))?)?;
-            self.batches.insert(std::sync::Arc::clone(&place.key), batch);
-        }
-        let signed =
-            self.batches.get(&place.key).and_then(|batch| batch.reports.get(place.index as usize));
-        let signed = signed.filter(|signed| signed.digest() == facts.signed).ok_or_else(damaged)?;
-        signed.peek().ok_or_else(damaged)
-    }
-}
-
-/// A stream as it stands in an answer.
-struct Shown {
-    text: String,
-    encoding: Encoding,
-    url: Option<String>,
-    damaged: bool,
-}
-
-impl Shown {
-    fn of(piece: Piece) -> Self {
-        let (text, encoding) = match String::from_utf8(piece.bytes) {
-            Ok(text) => (text, Encoding::Utf8),
-            Err(err) => (STANDARD.encode(err.as_bytes()), Encoding::Base64),
-        };
-        Self { text, encoding, url: None, damaged: !piece.whole }
-    }
-}
-
-/// Cuts an excerpt before a character that it would split.
-fn cut_at_character(mut piece: Piece) -> Piece {
-    if let Err(err) = std::str::from_utf8(&piece.bytes)
-        && err.error_len().is_none()
-    {
-        piece.bytes.truncate(err.valid_up_to());
-    }
-    piece
-}
-
-/// Bytes that a text takes in JSON (RFC 8259 §7).
-fn json_size(text: &str) -> usize {
-    let size = |byte: u8| match byte {
-        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
-        0..0x20 => 6,
-        _ => 1,
-    };
-    text.bytes().map(size).sum()
 }
