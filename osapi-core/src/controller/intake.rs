@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::error::Error;
 use super::outbound::Outbound;
-use super::records::{self, AgentRecord, ReportBatch};
+use super::records::{self, ReportBatch};
+use super::registration;
 use super::state::Admission;
 use crate::auth::envelope::Signed;
 use crate::backend::{Bucket, Delivery, Key, StoreError, Subscription};
@@ -92,7 +93,7 @@ impl Intake {
     async fn take_other(&self, other: Other) {
         let (name, result) = match other {
             Other::Register(name, signed) => {
-                let result = self.register(&name, &signed).await;
+                let result = registration::register(&self.shared, &name, &signed).await;
                 (name, result)
             }
             Other::Output(name, chunk) => {
@@ -254,90 +255,11 @@ impl Intake {
             Err(err) => Err(err.into()),
         }
     }
-
-    /// Lets an agent in, or keeps it out: a known name keeps its key.
-    async fn register(&self, name: &AgentName, signed: &Signed<Registration>) -> Result<(), Error> {
-        let Some(registration) =
-            open_registration(signed, self.shared.fleet).filter(|r| r.identity.name == *name)
-        else {
-            tracing::warn!(agent = %name, "a registration does not verify: refused");
-            return Ok(());
-        };
-        let key = Key::of(&[name]);
-        let record = AgentRecord {
-            v: VERSION,
-            registration: signed.clone(),
-            registered_at: self.shared.clock.wall(),
-        };
-        let written = match self.shared.store.get_latest(Bucket::Agents, &key).await? {
-            None => self
-                .shared
-                .store
-                .create(Bucket::Agents, &key, records::encode(&record))
-                .await
-                .map(|_| ()),
-            Some(entry) => {
-                let known: AgentRecord = records::decode(&entry)?;
-                match open_registration(&known.registration, self.shared.fleet) {
-                    Some(known) if known.identity.key != registration.identity.key => {
-                        tracing::error!(agent = %name, "another key asks for a name that is taken: refused");
-                        return Ok(());
-                    }
-                    Some(known) if same(&known, &registration) => Ok(()),
-                    Some(known) if self.is_overtaken(&known, &registration).await? => {
-                        tracing::debug!(agent = %name, "an older registration than that of a live agent: ignored");
-                        return Ok(());
-                    }
-                    _ => {
-                        let bytes = records::encode(&record);
-                        self.shared
-                            .store
-                            .update(Bucket::Agents, &key, bytes, entry.revision)
-                            .await
-                            .map(|_| ())
-                    }
-                }
-            }
-        };
-        match written {
-            Ok(()) => {}
-            // Another was faster, perhaps with another key; the agent asks again until it is welcomed.
-            Err(StoreError::Exists | StoreError::Conflict) => return Ok(()),
-            Err(err) => return Err(err.into()),
-        }
-        let at = record.registered_at;
-        self.shared.ask(move |state| state.registered(registration, at)).await
-    }
-}
-
-impl Intake {
-    /// Whether a registration was delayed or repeated on its way, and would put a former identity in the place of one that is heard.
-    async fn is_overtaken(&self, known: &Registration, new: &Registration) -> Result<bool, Error> {
-        if new.at >= known.at || new.identity == known.identity {
-            return Ok(false);
-        }
-        let known = known.identity.clone();
-        self.shared.ask(move |state| state.roster.is_live(&known, state.boottime())).await
-    }
 }
 
 enum Other {
     Register(AgentName, Signed<Registration>),
     Output(AgentName, OutputChunk),
-}
-
-/// A registration that its own key signed, for this fleet.
-pub(super) fn open_registration(
-    signed: &Signed<Registration>,
-    fleet: crate::id::FleetId,
-) -> Option<Registration> {
-    let claimed: Registration = signed.peek()?;
-    let verified = signed.verify(&claimed.identity.key).ok()?;
-    (verified.fleet == fleet).then_some(verified)
-}
-
-fn same(known: &Registration, new: &Registration) -> bool {
-    known.identity == new.identity && known.hostname == new.hostname && known.version == new.version
 }
 
 /// Which execution a report says it is of, before it is verified.

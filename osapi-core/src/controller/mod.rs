@@ -14,6 +14,7 @@ mod outbound;
 mod output;
 mod pump;
 mod records;
+mod registration;
 mod remove;
 mod resolve;
 mod results;

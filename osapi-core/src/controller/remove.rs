@@ -80,11 +80,12 @@ async fn purge_layers(store: &dyn Store, job: JobId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Removes idempotency keys and tombstones that have outlived their jobs, every hour, until it is dropped.
+/// Removes idempotency keys and tombstones that have outlived their jobs, and orders that never became one, every hour, until it is
+/// dropped.
 pub(super) async fn sweep(shared: &Shared) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
-        for bucket in [Bucket::Reservations, Bucket::Removed] {
+        for bucket in [Bucket::Reservations, Bucket::Removed, Bucket::Envelopes, Bucket::Hosts] {
             if let Err(err) = sweep_bucket(shared, bucket).await {
                 tracing::warn!(%bucket, error = &err as &dyn std::error::Error, "old records could not be swept");
             }
@@ -114,6 +115,9 @@ async fn sweep_bucket(shared: &Shared, bucket: Bucket) -> Result<(), StoreError>
         }
     }
     for key in old {
+        if matches!(bucket, Bucket::Envelopes | Bucket::Hosts) && has_job(shared, &key).await? {
+            continue;
+        }
         if let (Bucket::Removed, Some(job)) = (bucket, records::job_of(&key)) {
             // A report, a chunk or a cancel that was on its way when the job was removed came after it.
             purge_layers(&*shared.store, job).await?;
@@ -121,6 +125,11 @@ async fn sweep_bucket(shared: &Shared, bucket: Bucket) -> Result<(), StoreError>
         purge_one(&*shared.store, bucket, &key).await?;
     }
     Ok(())
+}
+
+async fn has_job(shared: &Shared, key: &Key) -> Result<bool, StoreError> {
+    let Some(job) = records::job_of(key) else { return Ok(true) };
+    Ok(shared.store.get_latest(Bucket::Jobs, &Key::of(&[&job])).await?.is_some())
 }
 
 async fn purge_one(store: &dyn Store, bucket: Bucket, key: &Key) -> Result<(), StoreError> {

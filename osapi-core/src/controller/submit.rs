@@ -73,36 +73,70 @@ impl Controller {
             created_at,
             not_after: created_at + START_DEADLINE,
         };
-        let plan = match &submission.idempotency {
-            None => plan,
-            Some(idempotency) => match reserve(shared, permit, idempotency, plan).await? {
-                Reserved::Fresh(plan) => plan,
-                Reserved::Made(job) => return Ok(job),
-            },
+        let drafted = candidates(shared, &submission.target)
+            .await
+            .and_then(|hosts| draft(shared, permit, &submission, plan, hosts));
+        let Some(idempotency) = &submission.idempotency else {
+            return write(shared, drafted?).await;
         };
-        self.make(permit, &submission, plan).await
+        let draft = match drafted {
+            Ok(draft) => draft,
+            // A job that the key stands for is the answer, also where none could be made now.
+            Err(err) => {
+                return match reserve(shared, permit, idempotency, plan).await? {
+                    Reserved::Made(job) => Ok(job),
+                    Reserved::Fresh(_) => Err(err),
+                };
+            }
+        };
+        // The order is written beside the reservation: should the key stand for another job, it is dropped.
+        let (reserved, written) =
+            tokio::join!(reserve(shared, permit, idempotency, plan), write_parts(shared, &draft));
+        match reserved {
+            Ok(Reserved::Fresh(fresh)) if fresh.job == plan.job => {
+                written?;
+                commit(shared, draft).await
+            }
+            reserved => {
+                drop_parts(shared, plan.job).await;
+                match reserved? {
+                    Reserved::Made(job) => Ok(job),
+                    Reserved::Fresh(earlier) => {
+                        write(
+                            shared,
+                            self::draft(shared, permit, &submission, earlier, draft.hosts)?,
+                        )
+                        .await
+                    }
+                }
+            }
+        }
     }
+}
 
-    async fn make(
-        &self,
-        permit: &Permit,
-        submission: &Submission,
-        plan: Plan,
-    ) -> Result<JobId, Error> {
-        let shared = &*self.shared;
-        let target = submission.target.clone();
-        let max = shared.config.max_jobs;
-        view_of_agents(shared).await?;
-        let hosts = shared
-            .ask(move |state| match state.index.len() {
-                kept if kept >= max => Err(Error::TooManyJobs(kept)),
-                _ => resolve(&target, &state.roster, state.boottime()),
-            })
-            .await??;
-        let draft = draft(shared, permit, submission, plan, hosts)?;
-        write_parts(shared, &draft).await?;
-        commit(shared, draft).await?;
-        Ok(plan.job)
+/// The hosts that the target names, as they are now.
+async fn candidates(shared: &Shared, target: &Target) -> Result<Vec<Host>, Error> {
+    view_of_agents(shared).await?;
+    let (target, max) = (target.clone(), shared.config.max_jobs);
+    let resolved = shared.ask(move |state| match state.index.len() {
+        kept if kept >= max => Err(Error::TooManyJobs(kept)),
+        _ => resolve(&target, &state.roster, state.boottime()),
+    });
+    resolved.await?
+}
+
+/// Writes the order and the host list, then the record.
+async fn write(shared: &Shared, draft: Draft) -> Result<JobId, Error> {
+    write_parts(shared, &draft).await?;
+    commit(shared, draft).await
+}
+
+/// Drops what was written for a job that is not to be. What stays behind is swept.
+async fn drop_parts(shared: &Shared, job: JobId) {
+    for bucket in [Bucket::Envelopes, Bucket::Hosts] {
+        if let Err(err) = shared.store.purge(bucket, &Prefix::of(&[&job])).await {
+            tracing::debug!(%job, error = &err as &dyn std::error::Error, "an order that is not needed stays for a while");
+        }
     }
 }
 
@@ -250,7 +284,7 @@ async fn write_parts(shared: &Shared, draft: &Draft) -> Result<(), Error> {
 }
 
 /// Writes the record, and sends the job. Whoever is second adopts what the first has written, and drops its own order.
-async fn commit(shared: &Shared, draft: Draft) -> Result<(), Error> {
+async fn commit(shared: &Shared, draft: Draft) -> Result<JobId, Error> {
     let Draft { record, hosts, order, .. } = draft;
     let (job, nonce, envelope) = (record.job, record.nonce, record.envelope);
     let key = Key::of(&[&job]);
@@ -263,7 +297,8 @@ async fn commit(shared: &Shared, draft: Draft) -> Result<(), Error> {
                     if winner.nonce != nonce {
                         // Signed at the same moment for the same hosts, the two orders are one.
                         let own = envelope.filter(|_| winner.envelope != envelope);
-                        return drop_order(shared, job, own).await;
+                        drop_order(shared, job, own).await?;
+                        return Ok(job);
                     }
                 }
                 Ok(None) | Err(_) => return Err(Error::OutcomeUnknown { job, source }),
@@ -271,7 +306,8 @@ async fn commit(shared: &Shared, draft: Draft) -> Result<(), Error> {
         }
         Err(err) => return Err(err.into()),
     }
-    shared.ask(move |state| state.add_job(&record, hosts, order.map(Arc::new))).await
+    shared.ask(move |state| state.add_job(&record, hosts, order.map(Arc::new))).await?;
+    Ok(job)
 }
 
 async fn drop_order(shared: &Shared, job: JobId, envelope: Option<Digest>) -> Result<(), Error> {

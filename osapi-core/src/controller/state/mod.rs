@@ -23,7 +23,7 @@ use crate::backend::{Bucket, Cursor, Entry, Key, StoreError};
 use crate::clock::Timestamp;
 use crate::id::{AgentName, Digest, Identity, JobId};
 use crate::job::JobRecord;
-use crate::job::limits::CONNECTED_MIN;
+use crate::job::limits::{CONNECTED_MIN, SKEW_MAX};
 
 /// What is to be done.
 #[derive(Debug)]
@@ -86,6 +86,7 @@ pub(super) struct State {
     /// When what is known was last current.
     current: Timestamp,
     awaited: Vec<(Awaited, oneshot::Sender<()>)>,
+    started: Now,
 }
 
 /// Records that came before their job.
@@ -122,6 +123,7 @@ impl State {
             connected_since: None,
             current: shared.clock.wall(),
             awaited: Vec::new(),
+            started: Now { wall: shared.clock.wall(), boottime: shared.clock.boottime() },
             shared,
         }
     }
@@ -132,6 +134,13 @@ impl State {
 
     fn now(&self) -> Now {
         Now { wall: self.shared.clock.wall(), boottime: self.boottime() }
+    }
+
+    /// The wall clock, as far as it has not run ahead of the time that has passed since the start. A clock that steps forward must not
+    /// make every job look past its retention: what is removed does not come back.
+    fn unstepped(&self, now: Now) -> Timestamp {
+        let passed = now.boottime.saturating_sub(self.started.boottime);
+        now.wall.min(self.started.wall + passed + SKEW_MAX)
     }
 
     pub(super) fn take_effects(&mut self) -> Vec<Effect> {
@@ -159,9 +168,9 @@ impl State {
         let settle = due.settle.zip(meaningful).map(|(settle, meaningful)| settle.max(meaningful));
         // The end of a removal makes room for the next.
         let remove = due.remove.filter(|_| self.removing.len() < REMOVALS_MAX);
-        let by_wall = settle.into_iter().chain(remove).min();
-        let by_wall = by_wall.map(|at| now.boottime + at.since(now.wall));
-        due.send.into_iter().chain(by_wall).min()
+        let settle = settle.map(|at| now.boottime + at.since(now.wall));
+        let remove = remove.map(|at| now.boottime + at.since(self.unstepped(now)));
+        [due.send, settle, remove].into_iter().flatten().min()
     }
 
     /// Does whatever is due.
@@ -179,7 +188,7 @@ impl State {
             self.send_due(job, now);
         }
         let room = REMOVALS_MAX.saturating_sub(self.removing.len());
-        for job in self.index.due_to_remove(now.wall, room) {
+        for job in self.index.due_to_remove(self.unstepped(now), room) {
             self.remove(job);
         }
         self.tell_awaited();

@@ -8,11 +8,11 @@ use crate::auth::envelope::Signed;
 use crate::auth::keys::{KeyRing, KeyUse};
 use crate::backend::{Bucket, Cursor, Entry, Key, StoreError};
 use crate::clock::Timestamp;
-use crate::controller::intake::open_registration;
 use crate::controller::live::Live;
 use crate::controller::outbound::Dispatchable;
 use crate::controller::pump::Told;
 use crate::controller::records::{self, AgentRecord, CancelRecord, ReportBatch};
+use crate::controller::registration;
 use crate::controller::roster::Registered;
 use crate::id::JobId;
 use crate::job::facts::{Place, StoredReport};
@@ -133,7 +133,7 @@ impl State {
     }
 
     fn take_agent(&mut self, record: &AgentRecord) {
-        match open_registration(&record.registration, self.shared.fleet) {
+        match registration::open(&record.registration, self.shared.fleet) {
             Some(registration) => {
                 self.roster.register(Registered { registration, at: record.registered_at })
             }

@@ -1,6 +1,6 @@
 //! Orders of events that are rare, each made to happen.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, watch};
@@ -288,4 +288,42 @@ async fn a_controller_that_broke_says_so() {
     assert!(!controller.is_ready());
     let submitted = controller.submit(&admin(), submission(&fleet, Target::Any)).await;
     assert!(matches!(submitted, Err(Error::ShuttingDown)), "{submitted:?}");
+}
+
+/// A clock whose wall clock a test steps forward.
+struct SteppedClock {
+    inner: TokioClock,
+    ahead: AtomicU64,
+}
+
+impl Clock for SteppedClock {
+    fn wall(&self) -> Timestamp {
+        self.inner.wall() + Duration::from_secs(self.ahead.load(Ordering::Relaxed))
+    }
+    fn boottime(&self) -> Duration {
+        self.inner.boottime()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_steps_forward_removes_no_job() {
+    let mut fleet = Fleet::new();
+    let inner = TokioClock::starting_at(fleet.clock.wall());
+    let clock = Arc::new(SteppedClock { inner, ahead: AtomicU64::new(0) });
+    fleet.clock = Arc::clone(&clock) as _;
+    fleet.config.retention = Duration::from_secs(3600);
+    let controller = fleet.controller().await;
+    let mut agent = fleet.ready_agent("web-01", &controller).await;
+    let job = controller.submit(&admin(), submission(&fleet, Target::Any)).await.unwrap();
+    agent.order().await;
+    agent.send_report(&agent.report(job, Outcome::Exited { code: 0 }, b"")).await;
+    controller.results(&admin(), job, None).await.unwrap();
+    clock.ahead.store(365 * 24 * 3600, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(
+        controller.results(&admin(), job, NOW).await.is_ok(),
+        "a step is not the passing of time"
+    );
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(matches!(controller.results(&admin(), job, NOW).await, Err(Error::JobNotFound(_))));
 }

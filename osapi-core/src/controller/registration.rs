@@ -1,0 +1,151 @@
+//! Letting agents in, or keeping them out: a known name keeps its key.
+
+use super::Shared;
+use super::error::Error;
+use super::records::{self, AgentRecord};
+use crate::auth::envelope::Signed;
+use crate::backend::{Bucket, Key, StoreError};
+use crate::id::{AgentName, FleetId};
+use crate::job::record::VERSION;
+use crate::message::Registration;
+
+/// Longest host name of an agent, in bytes (`HOST_NAME_MAX` is 64 on Linux; a full domain name has at most 253, RFC 1035 §2.3.4).
+const HOSTNAME_MAX: usize = 253;
+/// Longest version of an agent, in bytes.
+const VERSION_MAX: usize = 64;
+
+/// What becomes of a registration that verifies, given what is registered under its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    /// It is what is registered.
+    Keep,
+    /// It takes the place of an earlier one of the same agent.
+    Replace,
+    /// Another key asks for the name.
+    Impostor,
+    /// It was delayed or repeated on its way, and would put a former identity in the place of one that is heard.
+    Overtaken,
+}
+
+fn decide(known: &Registration, new: &Registration, is_known_live: bool) -> Decision {
+    let is_same_agent = known.identity == new.identity;
+    match () {
+        () if known.identity.key != new.identity.key => Decision::Impostor,
+        () if is_same_agent && known.hostname == new.hostname && known.version == new.version => {
+            Decision::Keep
+        }
+        () if !is_same_agent && new.at < known.at && is_known_live => Decision::Overtaken,
+        () => Decision::Replace,
+    }
+}
+
+/// A registration that its own key signed, for this fleet, within its bounds.
+pub(super) fn open(signed: &Signed<Registration>, fleet: FleetId) -> Option<Registration> {
+    let claimed: Registration = signed.peek()?;
+    let verified = signed.verify(&claimed.identity.key).ok()?;
+    let fits = verified.hostname.len() <= HOSTNAME_MAX && verified.version.len() <= VERSION_MAX;
+    (verified.fleet == fleet && fits).then_some(verified)
+}
+
+/// Takes a registration that came from the agent of this name. Who is let in is welcomed; who is not gets no answer, and is logged.
+pub(super) async fn register(
+    shared: &Shared,
+    name: &AgentName,
+    signed: &Signed<Registration>,
+) -> Result<(), Error> {
+    let Some(registration) = open(signed, shared.fleet).filter(|new| new.identity.name == *name)
+    else {
+        tracing::warn!(agent = %name, "a registration does not verify: refused");
+        return Ok(());
+    };
+    let registered_at = shared.clock.wall();
+    let record = AgentRecord { v: VERSION, registration: signed.clone(), registered_at };
+    if store(shared, name, &registration, &record).await? {
+        shared.ask(move |state| state.registered(registration, registered_at)).await?;
+    }
+    Ok(())
+}
+
+/// Writes the registration where it has to be. Whether it is the one that counts now.
+async fn store(
+    shared: &Shared,
+    name: &AgentName,
+    new: &Registration,
+    record: &AgentRecord,
+) -> Result<bool, Error> {
+    let key = Key::of(&[name]);
+    let bytes = records::encode(record);
+    let Some(entry) = shared.store.get_latest(Bucket::Agents, &key).await? else {
+        return is_written(shared.store.create(Bucket::Agents, &key, bytes).await);
+    };
+    let known: AgentRecord = records::decode(&entry)?;
+    let decision = match open(&known.registration, shared.fleet) {
+        None => Decision::Replace,
+        Some(known) => {
+            let asked = known.identity.clone();
+            let is_live =
+                shared.ask(move |state| state.roster.is_live(&asked, state.boottime())).await?;
+            decide(&known, new, is_live)
+        }
+    };
+    match decision {
+        Decision::Keep => Ok(true),
+        Decision::Replace => {
+            is_written(shared.store.update(Bucket::Agents, &key, bytes, entry.revision).await)
+        }
+        Decision::Impostor => {
+            tracing::error!(agent = %name, "another key asks for a name that is taken: refused");
+            Ok(false)
+        }
+        Decision::Overtaken => {
+            tracing::debug!(agent = %name, "an older registration than that of a live agent: ignored");
+            Ok(false)
+        }
+    }
+}
+
+fn is_written<T>(written: Result<T, StoreError>) -> Result<bool, Error> {
+    match written {
+        Ok(_) => Ok(true),
+        // Another was faster, perhaps with another key; the agent asks again until it is welcomed.
+        Err(StoreError::Exists | StoreError::Conflict) => Ok(false),
+        Err(err) => Err(err.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::id::{Identity, JournalId, PublicKey};
+
+    fn registration(key: u8, journal: u8, at: u64, version: &str) -> Registration {
+        Registration {
+            v: VERSION,
+            fleet: FleetId::from_bytes([1; 16]),
+            identity: Identity {
+                name: "web-01".parse().unwrap(),
+                key: PublicKey::from_bytes([key; 32]),
+                journal: JournalId::from_bytes([journal; 16]),
+            },
+            hostname: "web-01.example".into(),
+            version: version.into(),
+            at: Timestamp::from_unix_millis(at),
+        }
+    }
+
+    #[test]
+    fn a_name_keeps_its_key_and_its_latest_identity() {
+        let known = registration(1, 1, 10, "1");
+        for (new, is_live, expected) in [
+            (registration(1, 1, 20, "1"), true, Decision::Keep),
+            (registration(1, 1, 20, "2"), true, Decision::Replace),
+            (registration(1, 2, 20, "1"), true, Decision::Replace),
+            (registration(1, 2, 5, "1"), true, Decision::Overtaken),
+            (registration(1, 2, 5, "1"), false, Decision::Replace),
+            (registration(2, 1, 20, "1"), false, Decision::Impostor),
+        ] {
+            assert_eq!(decide(&known, &new, is_live), expected, "{new:?}");
+        }
+    }
+}
