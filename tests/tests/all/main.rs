@@ -1,5 +1,7 @@
 //! From end to end: the real program, real sockets, real processes, and nothing that reads the clock to judge.
 
+#![expect(clippy::unwrap_used, reason = "all of this is tests, and none of it is anything else")]
+
 mod bad_input;
 mod docs;
 mod doubles;
