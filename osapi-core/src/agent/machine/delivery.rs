@@ -159,7 +159,8 @@ impl Machine {
                 self.end_upload(job);
             }
         }
-        self.put(job);
+        // Should a crash come first, the report is sent once more and answered again.
+        self.put_lazily(job);
     }
 
     /// Forgets what was answered and kept for long enough by both clocks. What it forgets, it will not take again.

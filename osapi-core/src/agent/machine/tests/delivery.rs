@@ -41,8 +41,10 @@ fn a_report_is_repeated_with_backoff_until_it_is_stored() {
     let gaps: Vec<_> = times.windows(2).map(|pair| (pair[1] - pair[0]) * 50).collect();
     assert_eq!((times[0], &gaps[..5]), (5, &[600, 1200, 2400, 4800, 5000][..]));
 
+    // It is written down with whatever comes next, or soon.
     let actions = world.tell(world.answer(order.job, AnswerKind::Stored));
-    assert_eq!(commits(&actions), 1);
+    assert_eq!(commits(&actions), 0);
+    assert_eq!(commits(&world.wait(std::time::Duration::from_millis(50))), 1);
     assert!(reports(&world.live(s(60))).is_empty());
     assert!(matches!(&world.entries()[0].1.stage, Stage::Ended(e) if e.keep_until.is_some()));
 }
@@ -75,7 +77,17 @@ fn only_a_genuine_answer_about_this_report_counts() {
         assert!(matches!(notices(&actions)[..], [Notice::AnswerIgnored(..)]));
         assert_eq!(commits(&actions), 0);
     }
-    assert_eq!(commits(&world.tell(world.answer_by(&JOBS, me, job, stored))), 1);
+    assert!(notices(&world.tell(world.answer_by(&JOBS, me, job, stored))).is_empty());
+    assert_eq!(commits(&world.wait(std::time::Duration::from_millis(50))), 1);
+}
+
+#[test]
+fn an_answer_that_a_crash_overtakes_is_asked_for_again() {
+    let mut world = World::ready();
+    let order = world.run();
+    world.tell(world.answer(order.job, AnswerKind::Stored));
+    world.crash();
+    assert_eq!(reports(&world.connect()), [order.job]);
 }
 
 #[test]
