@@ -1,5 +1,6 @@
 //! A directory that stands for a machine: home, temporary files, data, and the program on the path.
 
+use std::env;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
@@ -24,21 +25,27 @@ pub(crate) struct Machine {
 impl Machine {
     /// A machine of whoever runs the tests; every command gets its data directory by an option.
     pub(crate) fn new() -> Self {
-        let machine =
-            Self { dir: tempfile::tempdir().expect("a directory can be made"), user: None };
-        for dir in [machine.home(), machine.tmp(), machine.bin()] {
-            fs::create_dir(&dir).expect("the directory is new");
-        }
-        symlink(program::osapi(), machine.bin().join("osapi")).expect("the directory is new");
-        machine
+        Self::in_dir(&env::temp_dir())
     }
 
     /// A machine of somebody who is not root, so that the data directory is found without an option.
     pub(crate) fn of_a_person() -> Self {
-        let mut machine = Self::new();
-        if rustix::process::geteuid().is_root() {
-            machine.give_to(NOBODY);
+        if !rustix::process::geteuid().is_root() {
+            return Self::new();
         }
+        // Whatever the variable of root's says, everybody can reach this one.
+        let mut machine = Self::in_dir(Path::new("/tmp"));
+        machine.give_to(NOBODY);
+        machine
+    }
+
+    fn in_dir(parent: &Path) -> Self {
+        let dir = TempDir::new_in(parent).expect("a directory can be made");
+        let machine = Self { dir, user: None };
+        for dir in [machine.home(), machine.tmp(), machine.bin()] {
+            fs::create_dir(&dir).expect("the directory is new");
+        }
+        symlink(program::osapi(), machine.bin().join("osapi")).expect("the directory is new");
         machine
     }
 
