@@ -17,7 +17,7 @@ use crate::id::{InvalidId, StoreId};
 /// First bytes of every redb file, see its design document.
 const REDB: &[u8; 9] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
-/// Why a store was not opened. The file is left as it was.
+/// Why a store was not opened. No record in the file is changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
