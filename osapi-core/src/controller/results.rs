@@ -97,20 +97,22 @@ impl Controller {
     ) -> Result<Output, Error> {
         /// Most bytes of one answer.
         const PIECE: u64 = 1024 * 1024;
-        let snapshot = self.look(permit, job, Duration::ZERO).await?;
-        if !may_see(permit, &snapshot.facts) {
-            permit.require(&snapshot.facts.permission)?;
+        let facts = self.readable(permit, job).await?;
+        if !may_see(permit, &facts) {
+            permit.require(&facts.permission)?;
         }
-        let missing = || Error::OutputNotFound { job, host: host.clone() };
-        let row =
-            snapshot.rows.iter().find(|(row, _)| row.hostname == *host).ok_or_else(missing)?;
-        let report = row.1.as_ref().ok_or_else(missing)?;
-        let stream_facts = facts_of(report, stream);
+        let asked = host.clone();
+        let report = self
+            .shared
+            .ask(move |state| state.index.get(job)?.view.row(&asked)?.report.cloned())
+            .await?
+            .ok_or_else(|| Error::OutputNotFound { job, host: host.clone() })?;
+        let stream_facts = facts_of(&report, stream);
         let start = range.start.min(stream_facts.kept);
         // What is kept is the host's word, and may be any number.
         let end = range.end.min(stream_facts.kept).min(start.saturating_add(PIECE)).max(start);
         let mut reader = Reader::new(&self.shared, job);
-        let bytes = reader.read(host, stream, report, start..end).await?.bytes;
+        let bytes = reader.read(host, stream, &report, start..end).await?.bytes;
         Ok(Output { bytes: bytes.into(), kept: stream_facts.kept })
     }
 
@@ -134,7 +136,8 @@ impl Controller {
         }
     }
 
-    async fn look(&self, permit: &Permit, job: JobId, wait: Duration) -> Result<Snapshot, Error> {
+    /// The facts of a job that the caller may look at.
+    async fn readable(&self, permit: &Permit, job: JobId) -> Result<JobFacts, Error> {
         self.find(job).await?;
         let facts = self
             .shared
@@ -145,6 +148,11 @@ impl Controller {
         if !(is_own(permit, &facts) && permit.allows(&facts.permission)) {
             permit.require(&Permission::JOB_READ)?;
         }
+        Ok(facts)
+    }
+
+    async fn look(&self, permit: &Permit, job: JobId, wait: Duration) -> Result<Snapshot, Error> {
+        let facts = self.readable(permit, job).await?;
         if wait > Duration::ZERO {
             let settled = self
                 .shared

@@ -2,6 +2,7 @@
 
 mod jobs;
 mod schedules;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
