@@ -19,6 +19,7 @@ pub(super) fn violations(config: &Config) -> Vec<Invalid> {
     let Config { api, store, jobs, agent, log: _ } = config;
     let server = &api.server;
     [
+        number("api.server.port", server.port, 0..=65_535),
         number("api.server.max_connections", server.max_connections, 1..=65_536),
         duration("api.server.header_timeout", server.header_timeout, SECOND..=TEN_MINUTES),
         duration("api.server.body_timeout", server.body_timeout, SECOND..=TEN_MINUTES),

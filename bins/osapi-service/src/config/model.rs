@@ -47,9 +47,9 @@ pub struct Server {
     /// The address to listen on. Loopback by default.
     #[serde(deserialize_with = "text::address")]
     pub host: IpAddr,
-    /// The TCP port to listen on; 0 lets the system choose one.
-    #[serde(deserialize_with = "text::port")]
-    pub port: u16,
+    /// The TCP port to listen on: 0 to 65,535; 0 lets the system choose one.
+    #[serde(deserialize_with = "text::whole")]
+    pub port: usize,
     /// Connections at once: 1 to 65,536.
     #[serde(deserialize_with = "text::whole")]
     pub max_connections: usize,
@@ -69,9 +69,13 @@ pub struct Server {
 
 impl Server {
     /// Where to listen.
+    ///
+    /// # Panics
+    /// When the port is out of its bounds, which [`super::load`] refuses.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.host, self.port)
+        let port = u16::try_from(self.port).expect("a loaded configuration is within its bounds");
+        SocketAddr::new(self.host, port)
     }
 }
 

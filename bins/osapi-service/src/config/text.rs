@@ -27,15 +27,6 @@ pub(super) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<IpAddr, D::E
     })
 }
 
-/// A TCP port.
-pub(super) fn port<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
-    from.deserialize_any(Scalar {
-        what: "a port from 0 to 65535",
-        number: |port| port.try_into().ok(),
-        text: |_| None,
-    })
-}
-
 /// A whole number.
 pub(super) fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     from.deserialize_any(Scalar {
