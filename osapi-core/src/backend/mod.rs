@@ -11,6 +11,8 @@ pub mod embedded;
 #[cfg(any(test, feature = "conformance"))]
 pub mod faulty;
 pub mod key;
+#[cfg(feature = "nats")]
+pub mod nats;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -1,0 +1,1 @@
+//! The backend between machines: a store on JetStream and a bus on core NATS.
