@@ -1,32 +1,22 @@
-//! What goes wrong, as it is told: one line with its causes, a hint where there is one, and an exit code.
+//! What goes wrong, as it is told: a [`Fault`], or nothing at all where nobody reads any more.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::io;
 
 use osapi_core::job::Invalid;
+use osapi_service::fault::Fault;
 
 use crate::exit::Exit;
-use crate::render::escape;
+
+pub(crate) use osapi_service::fault::chain;
 
 /// An error at the edge of the program.
 #[derive(Debug)]
-pub(crate) struct CliError {
-    message: String,
-    hint: Option<String>,
-    exit: Exit,
-    form: Form,
-}
-
-/// How the message is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// In one line, whatever is in it.
-    Line,
-    /// In its own lines.
-    Lines,
-    /// Not at all.
-    Quiet,
+pub(crate) enum CliError {
+    /// It is told.
+    Told(Fault),
+    /// The reader of our output has gone: nothing to say.
+    BrokenPipe,
 }
 
 /// What most functions here return.
@@ -35,82 +25,69 @@ pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
 impl CliError {
     /// OSAPI itself failed: exit code 125.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, exit: Exit::OSAPI, form: Form::Line }
+        Self::Told(Fault::new(message))
     }
 
     /// The command line is wrong: exit code 2.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::USAGE, ..Self::new(message) }
+        Self::Told(Fault::usage(message))
     }
 
     /// `what` failed because of `cause` and its own causes.
     pub(crate) fn because(what: impl Into<String>, cause: &(dyn Error + '_)) -> Self {
-        Self::new(format!("{}: {}", what.into(), chain(cause)))
+        Self::Told(Fault::because(what, cause))
     }
 
     /// `error` and its causes, which may take several lines, as those of a configuration do.
     pub(crate) fn lines(error: &(dyn Error + '_)) -> Self {
-        Self { form: Form::Lines, ..Self::new(chain(error)) }
-    }
-
-    /// The reader of our output has gone: nothing to say, and the code that a shell gives for SIGPIPE.
-    pub(crate) fn broken_pipe() -> Self {
-        const SIGPIPE: i32 = 13;
-        Self { exit: Exit::by_signal(SIGPIPE), form: Form::Quiet, ..Self::new("") }
+        Self::Told(Fault::lines(error))
     }
 
     /// The same with what to do about it.
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
+        self.map(|fault| fault.hint(hint))
     }
 
     /// The same with another exit code.
-    pub(crate) fn exit(self, exit: Exit) -> Self {
-        Self { exit, ..self }
+    pub(crate) fn exit(self, Exit(code): Exit) -> Self {
+        self.map(|fault| fault.exit(code))
     }
 
     /// The exit code.
     pub(crate) fn code(&self) -> Exit {
-        self.exit
+        const SIGPIPE: i32 = 13;
+        match self {
+            Self::Told(fault) => Exit(fault.code()),
+            Self::BrokenPipe => Exit::by_signal(SIGPIPE),
+        }
     }
 
     /// The lines for standard error; empty if there is nothing to say.
     pub(crate) fn report(&self) -> String {
-        // Some of it may be a server's word, so it is shown and not obeyed.
-        let message = match self.form {
-            Form::Line => escape::line(&self.message),
-            Form::Lines => escape::bytes(self.message.as_bytes()),
-            Form::Quiet => return String::new(),
-        };
-        let mut text = format!("error: {}\n", message.trim_end());
-        if let Some(hint) = &self.hint {
-            // Writing to a string does not fail.
-            writeln!(text, "hint: {}", escape::line(hint)).expect("a string takes all");
+        match self {
+            Self::Told(fault) => fault.report(),
+            Self::BrokenPipe => String::new(),
         }
-        text
+    }
+
+    fn map(self, change: impl FnOnce(Fault) -> Fault) -> Self {
+        match self {
+            Self::Told(fault) => Self::Told(change(fault)),
+            Self::BrokenPipe => Self::BrokenPipe,
+        }
     }
 }
 
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &(dyn Error + '_)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        // Some libraries repeat the source in their own text.
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
+impl From<Fault> for CliError {
+    fn from(fault: Fault) -> Self {
+        Self::Told(fault)
     }
-    text
 }
 
 impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::broken_pipe(),
+            io::ErrorKind::BrokenPipe => Self::BrokenPipe,
             _ => Self::because("cannot write the output", &error),
         }
     }
@@ -126,29 +103,15 @@ impl From<Invalid> for CliError {
 mod tests {
     use super::*;
 
-    #[derive(Debug, thiserror::Error)]
-    #[error("server did not answer")]
-    struct Outer(#[source] io::Error);
-
-    #[test]
-    fn an_error_is_one_line_with_its_causes_and_a_hint() {
-        let outer = Outer(io::Error::other("connection refused"));
-        let error = CliError::because("cannot list jobs", &outer).hint("run 'osapi start'");
-        assert_eq!(
-            error.report(),
-            "error: cannot list jobs: server did not answer: connection refused\nhint: run 'osapi start'\n"
-        );
-        assert_eq!(error.code(), Exit::OSAPI);
-    }
-
-    #[test]
-    fn the_words_of_a_server_do_not_move_the_cursor() {
-        assert_eq!(CliError::new("a\x1b[2J\nb").report(), "error: a\\x1b[2J\\nb\n");
-    }
-
     #[test]
     fn a_broken_pipe_is_quiet() {
         let error = CliError::from(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!((error.report().as_str(), error.code()), ("", Exit(141)));
+    }
+
+    #[test]
+    fn a_fault_has_the_exit_codes_of_the_table() {
+        assert_eq!(CliError::new("x").code(), Exit::OSAPI);
+        assert_eq!(CliError::usage("x").code(), Exit::USAGE);
     }
 }

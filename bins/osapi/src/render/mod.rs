@@ -1,10 +1,10 @@
-//! What people read: outcomes of commands, tables, and the escaping of what others wrote. Pure, but for [`screen`].
+//! What people read: outcomes of commands, tables. Pure, but for [`screen`]. What others wrote is shown through `escape`.
 
-pub(crate) mod escape;
 pub(crate) mod facts;
 pub(crate) mod outcome;
 pub(crate) mod screen;
 pub(crate) mod table;
 pub(crate) mod time;
 
+pub(crate) use osapi_service::escape;
 pub(crate) use screen::{Screen, Side};

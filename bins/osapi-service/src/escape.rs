@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 /// Bytes of a host for a terminal: newline and tab stay; every other control character, every character that reorders or hides
 /// text, and every byte that is no UTF-8 is shown as an escape such as `\x1b` or `\u{202e}`.
-pub(crate) fn bytes(bytes: &[u8]) -> Cow<'_, str> {
+#[must_use]
+pub fn bytes(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes)
         && !text.chars().any(is_hostile)
     {
@@ -20,7 +21,8 @@ pub(crate) fn bytes(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// A text for one line of a table or a message: as [`bytes`], and line breaks and tabs are shown too.
-pub(crate) fn line(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn line(text: &str) -> Cow<'_, str> {
     if !text.chars().any(|c| is_hostile(c) || c == '\n' || c == '\t') {
         return Cow::Borrowed(text);
     }
@@ -37,7 +39,8 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
 
 /// A JSON document for a terminal: the same characters in JSON's own notation, so that it stays the same document. Its writer
 /// has escaped the C0 controls inside texts already.
-pub(crate) fn json(document: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn json(document: &str) -> Cow<'_, str> {
     if !document.chars().any(is_hostile) {
         return Cow::Borrowed(document);
     }
