@@ -12,6 +12,10 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 
+mod sealing;
+
+pub use sealing::SealingKey;
+
 /// Why a text is not the identifier that it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {what} '{}': {rule}", value.escape_debug())]

@@ -16,8 +16,8 @@ use crate::backend::faulty::{BusFaults, FaultyBus};
 use crate::clock::{Clock, Timestamp, TokioClock};
 use crate::controller::{Config, Controller, Parts, Submission, found_key_ring};
 use crate::executor::scripted::{Gate, Script, ScriptedExecutor};
-use crate::id::JobId;
-use crate::job::{Exec, ExecutionState, JobStatus, Operation, Target};
+use crate::id::{JobId, SealingKey};
+use crate::job::{AgentFacts, Exec, ExecutionState, JobStatus, Labels, Operation, Target};
 
 /// One machine: a controller, and an agent that a test can crash and start again.
 struct Machine {
@@ -94,6 +94,9 @@ impl Machine {
             root: self.root.public(),
             hostname: "local".into(),
             version: "0".into(),
+            sealing: SealingKey::from_bytes([1; 32]),
+            labels: Labels::default(),
+            facts: AgentFacts::default(),
             spool: self.spool.path().to_owned(),
             limits: Limits::default(),
         });

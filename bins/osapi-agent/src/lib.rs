@@ -8,7 +8,7 @@ use std::sync::Arc;
 use osapi_core::agent::{Agent, AgentParts, Limits};
 use osapi_core::backend::Bus;
 use osapi_core::clock::SystemClock;
-use osapi_core::executor::process::ProcessExecutor;
+use osapi_core::executor::process::{ProcessExecutor, facts_of_this_host};
 
 pub use home::{Home, HomeError};
 pub use osapi_core::executor::process::prepare_this_process;
@@ -37,6 +37,9 @@ pub fn agent(
         root: keys.identity.root,
         hostname,
         version: env!("CARGO_PKG_VERSION").into(),
+        sealing: keys.sealing,
+        labels: config.labels(),
+        facts: facts_of_this_host(),
         spool,
         limits,
     })

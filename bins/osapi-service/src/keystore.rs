@@ -1,4 +1,5 @@
-//! Keys on disk: `keys/{root,token,job}.key` and `agent/agent.key`, each a PASERK `k4.secret` text that only its owner can read.
+//! Keys on disk, each a text that only its owner can read: `keys/{root,token,job}.key` and `agent/agent.key` are PASERK `k4.secret`,
+//! `agent/sealing.key` is the seed of an nkey.
 //!
 //! A set of keys is made at once or not at all. A key that is missing from a set is an error: making another in its place would
 //! be another fleet, or another agent, under the old name.
@@ -7,11 +8,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nkeys::XKey;
 use osapi_core::auth::envelope::Signed;
 use osapi_core::auth::keys::{InvalidSecretKey, KeyRing, KeyUse, RingError, RingKey, SigningKey};
 use osapi_core::clock::Timestamp;
-use osapi_core::id::{AgentName, FleetId, InvalidId, PublicKey};
+use osapi_core::id::{AgentName, FleetId, InvalidId, PublicKey, SealingKey};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::datadir::Layout;
 use crate::private_file;
@@ -26,6 +29,7 @@ const ROOT_PUBLIC: &str = "root.pub";
 const TOKEN: &str = "token.key";
 const JOB: &str = "job.key";
 const AGENT: &str = "agent.key";
+const SEALING: &str = "sealing.key";
 const IDENTITY: &str = "identity.json";
 
 /// Why there are no keys.
@@ -52,6 +56,9 @@ pub enum KeyError {
     /// A file holds no public key. What it holds is not repeated: it may be a secret one.
     #[error("'{}' is not a public key file: it must hold a PASERK k4.public key", .0.display())]
     NoPublicKey(PathBuf),
+    /// A file holds no seed of a sealing key. What it holds is not repeated.
+    #[error("'{}' is not a sealing key file: it must hold the seed of an nkey, which begins with SX", .0.display())]
+    NoSealingKey(PathBuf),
     /// The two halves of the root key are not of one key.
     #[error("'{}' is not the public half of the root key beside it", .0.display())]
     OtherHalf(PathBuf),
@@ -200,11 +207,13 @@ pub struct AgentSetup<'a> {
     pub hostname: &'a str,
 }
 
-/// An agent's key and identity.
+/// An agent's keys and identity.
 #[derive(Debug)]
 pub struct AgentKeys {
     /// Signs registrations, claim requests and reports.
     pub key: SigningKey,
+    /// To which secrets for this host are sealed. Its secret half stays on the disk until it is needed.
+    pub sealing: SealingKey,
     /// Who it is.
     pub identity: AgentIdentity,
 }
@@ -219,32 +228,43 @@ impl AgentKeys {
         if !exists(&dir)? {
             return Self::create(&dir, setup);
         }
-        let agent = Self { key: read_secret(&dir.join(AGENT))?, identity: read_identity(&dir)? };
-        agent.check(dir, setup)?;
-        Ok(agent)
+        let key = read_secret(&dir.join(AGENT))?;
+        let identity = read_identity(&dir)?;
+        identity.check(&dir, setup)?;
+        Ok(Self { key, sealing: open_or_create_sealing(&dir.join(SEALING))?, identity })
     }
 
     fn create(dir: &Path, setup: AgentSetup<'_>) -> Result<Self, KeyError> {
         let name = setup.name.cloned();
         let name = name.unwrap_or_else(|| AgentName::from_hostname(setup.hostname));
+        let sealing = XKey::new();
         let agent = Self {
             key: SigningKey::generate(),
+            sealing: public_half(&sealing),
             identity: AgentIdentity { name, root: setup.root },
         };
         let identity = serde_json::to_string(&agent.identity).expect("an identity is two texts");
-        let files = [(AGENT, agent.key.to_paserk()), (IDENTITY, identity.into())];
+        let files = [
+            (AGENT, agent.key.to_paserk()),
+            (SEALING, seed(&sealing)),
+            (IDENTITY, identity.into()),
+        ];
         let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
         private_file::create_dir(dir, &files)?;
         Ok(agent)
     }
+}
 
-    fn check(&self, path: PathBuf, setup: AgentSetup<'_>) -> Result<(), KeyError> {
-        let AgentIdentity { name: stored, root } = &self.identity;
+impl AgentIdentity {
+    fn check(&self, dir: &Path, setup: AgentSetup<'_>) -> Result<(), KeyError> {
+        let path = || dir.to_owned();
         match setup.name {
-            _ if *root != setup.root => Err(KeyError::OtherFleet { path, root: *root }),
-            Some(configured) if configured != stored => Err(KeyError::OtherName {
-                path,
-                stored: stored.clone(),
+            _ if self.root != setup.root => {
+                Err(KeyError::OtherFleet { path: path(), root: self.root })
+            }
+            Some(configured) if *configured != self.name => Err(KeyError::OtherName {
+                path: path(),
+                stored: self.name.clone(),
                 configured: configured.clone(),
             }),
             _ => Ok(()),
@@ -260,7 +280,7 @@ fn exists(dir: &Path) -> Result<bool, KeyError> {
     }
 }
 
-fn read(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, KeyError> {
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     private_file::read(path, FILE_MAX).map_err(|error| {
         if error.is_missing() { KeyError::Missing(path.to_owned()) } else { error.into() }
     })
@@ -271,6 +291,31 @@ fn read_secret(path: &Path) -> Result<SigningKey, KeyError> {
     let text = std::str::from_utf8(&bytes).map_err(|_| InvalidSecretKey);
     text.and_then(|text| SigningKey::from_paserk(text.trim_ascii_end()))
         .map_err(|source| KeyError::NoSecretKey { path: path.to_owned(), source })
+}
+
+/// An agent that an earlier build made has none: it gets one. Unlike its signing key it is not what makes the agent who it is.
+fn open_or_create_sealing(path: &Path) -> Result<SealingKey, KeyError> {
+    match read(path) {
+        Ok(bytes) => {
+            let text = std::str::from_utf8(&bytes).unwrap_or_default();
+            let pair = XKey::from_seed(text.trim_ascii_end());
+            pair.map(|pair| public_half(&pair)).map_err(|_| KeyError::NoSealingKey(path.to_owned()))
+        }
+        Err(KeyError::Missing(_)) => {
+            let pair = XKey::new();
+            private_file::replace(path, &seed(&pair))?;
+            Ok(public_half(&pair))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn public_half(pair: &XKey) -> SealingKey {
+    pair.public_key().parse().expect("an nkey of a curve key is a sealing key")
+}
+
+fn seed(pair: &XKey) -> Zeroizing<String> {
+    Zeroizing::new(pair.seed().expect("a pair that was generated or read from a seed has one"))
 }
 
 fn read_public(path: &Path) -> Result<PublicKey, KeyError> {

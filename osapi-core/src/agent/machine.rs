@@ -28,9 +28,9 @@ use std::time::Duration;
 use super::journal::{Change, Header, Record};
 use crate::auth::keys::SigningKey;
 use crate::clock::Timestamp;
-use crate::id::{Digest, Identity, InstanceId, JobId, PublicKey};
+use crate::id::{Digest, Identity, InstanceId, JobId, PublicKey, SealingKey};
 use crate::job::limits::HELLO_EVERY;
-use crate::job::{Failure, Operation};
+use crate::job::{AgentFacts, Failure, Labels, Operation};
 use crate::message::{Readiness, ToAgent};
 use check::Clocks;
 use drain::Drain;
@@ -58,6 +58,12 @@ pub struct Config {
     pub hostname: String,
     /// Version of the agent's build.
     pub version: String,
+    /// The public half of its sealing key.
+    pub sealing: SealingKey,
+    /// By which targets find the host.
+    pub labels: Labels,
+    /// What kind of host it is.
+    pub facts: AgentFacts,
     /// Executions at once.
     pub slots: usize,
     /// Accepted jobs that may wait for a slot.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::id::{AgentName, JobId};
-use crate::job::{ExecutionState, Failure, JobStatus, Operation};
+use crate::job::{AgentFacts, ExecutionState, Failure, JobStatus, Labels, Operation};
 
 /// What became of a job: the same envelope for one host or many.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -259,6 +259,13 @@ pub struct AgentInfo {
     pub hostname: String,
     /// Version of its build.
     pub version: String,
+    /// Its labels, by which targets find it.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schemars(with = "BTreeMap<String, String>"))]
+    pub labels: Labels,
+    /// What kind of host it was when the agent registered.
+    #[serde(default)]
+    pub facts: AgentFacts,
     /// The PASERK id of its key.
     pub key_id: String,
     /// When its present registration was stored.

@@ -3,6 +3,7 @@
 use super::Shared;
 use super::error::Error;
 use super::records::{self, AgentRecord};
+use super::roster::Registered;
 use crate::auth::envelope::Signed;
 use crate::backend::{Bucket, Key, StoreError};
 use crate::id::{AgentName, FleetId};
@@ -14,6 +15,9 @@ const HOSTNAME_MAX: usize = 253;
 /// Longest version of an agent, in bytes.
 const VERSION_MAX: usize = 64;
 
+/// Longest text of a fact, in bytes.
+const FACT_MAX: usize = 256;
+
 /// What becomes of a registration that verifies, given what is registered under its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Decision {
@@ -23,18 +27,20 @@ enum Decision {
     Replace,
     /// Another key asks for the name.
     Impostor,
-    /// It was delayed or repeated on its way, and would put a former identity in the place of one that is heard.
+    /// It was delayed or repeated on its way, and would put what an agent said before in the place of what it says now.
     Overtaken,
 }
 
-fn decide(known: &Registration, new: &Registration, is_known_live: bool) -> Decision {
-    let is_same_agent = known.identity == new.identity;
+fn decide(known: &Registered, new: &Registration, is_known_live: bool) -> Decision {
+    let Registered { registration, at } = known;
+    let is_same_agent = registration.identity == new.identity;
+    let says_the_same = *registration == Registration { at: registration.at, ..new.clone() };
+    // An agent whose clock was ahead when it registered is not held to the time that it said.
+    let is_older = new.at < registration.at.min(*at);
     match () {
-        () if known.identity.key != new.identity.key => Decision::Impostor,
-        () if is_same_agent && known.hostname == new.hostname && known.version == new.version => {
-            Decision::Keep
-        }
-        () if !is_same_agent && new.at < known.at && is_known_live => Decision::Overtaken,
+        () if registration.identity.key != new.identity.key => Decision::Impostor,
+        () if says_the_same => Decision::Keep,
+        () if is_older && (is_same_agent || is_known_live) => Decision::Overtaken,
         () => Decision::Replace,
     }
 }
@@ -43,7 +49,12 @@ fn decide(known: &Registration, new: &Registration, is_known_live: bool) -> Deci
 pub(super) fn open(signed: &Signed<Registration>, fleet: FleetId) -> Option<Registration> {
     let claimed: Registration = signed.peek()?;
     let verified = signed.verify(&claimed.identity.key).ok()?;
-    let fits = verified.hostname.len() <= HOSTNAME_MAX && verified.version.len() <= VERSION_MAX;
+    let facts = &verified.facts;
+    let told =
+        [&facts.os.name, &facts.os.id, &facts.os.version, &facts.kernel, &facts.architecture];
+    let fits = verified.hostname.len() <= HOSTNAME_MAX
+        && verified.version.len() <= VERSION_MAX
+        && told.iter().all(|fact| fact.len() <= FACT_MAX);
     (verified.fleet == fleet && fits).then_some(verified)
 }
 
@@ -81,11 +92,11 @@ async fn store(
     let known: AgentRecord = records::decode(&entry)?;
     let decision = match open(&known.registration, shared.fleet) {
         None => Decision::Replace,
-        Some(known) => {
-            let asked = known.identity.clone();
+        Some(registration) => {
+            let asked = registration.identity.clone();
             let is_live =
                 shared.ask(move |state| state.roster.is_live(&asked, state.boottime())).await?;
-            decide(&known, new, is_live)
+            decide(&Registered { registration, at: known.registered_at }, new, is_live)
         }
     };
     match decision {
@@ -98,7 +109,7 @@ async fn store(
             Ok(false)
         }
         Decision::Overtaken => {
-            tracing::debug!(agent = %name, "an older registration than that of a live agent: ignored");
+            tracing::debug!(agent = %name, "an older registration than the one that is known: ignored");
             Ok(false)
         }
     }
@@ -117,7 +128,8 @@ fn is_written<T>(written: Result<T, StoreError>) -> Result<bool, Error> {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::id::{Identity, JournalId, PublicKey};
+    use crate::id::{Identity, JournalId, PublicKey, SealingKey};
+    use crate::job::{AgentFacts, Labels};
 
     fn registration(key: u8, journal: u8, at: u64, version: &str) -> Registration {
         Registration {
@@ -130,16 +142,26 @@ mod tests {
             },
             hostname: "web-01.example".into(),
             version: version.into(),
+            sealing: SealingKey::from_bytes([1; 32]),
+            labels: Labels::default(),
+            facts: AgentFacts::default(),
             at: Timestamp::from_unix_millis(at),
         }
     }
 
+    fn known(registration: Registration, at: u64) -> Registered {
+        Registered { registration, at: Timestamp::from_unix_millis(at) }
+    }
+
     #[test]
     fn a_name_keeps_its_key_and_its_latest_identity() {
-        let known = registration(1, 1, 10, "1");
+        let known = known(registration(1, 1, 10, "1"), 11);
         for (new, is_live, expected) in [
             (registration(1, 1, 20, "1"), true, Decision::Keep),
+            (registration(1, 1, 5, "1"), true, Decision::Keep),
             (registration(1, 1, 20, "2"), true, Decision::Replace),
+            (registration(1, 1, 5, "2"), true, Decision::Overtaken),
+            (registration(1, 1, 5, "2"), false, Decision::Overtaken),
             (registration(1, 2, 20, "1"), true, Decision::Replace),
             (registration(1, 2, 5, "1"), true, Decision::Overtaken),
             (registration(1, 2, 5, "1"), false, Decision::Replace),
@@ -147,5 +169,29 @@ mod tests {
         ] {
             assert_eq!(decide(&known, &new, is_live), expected, "{new:?}");
         }
+    }
+
+    #[test]
+    fn an_agent_that_says_something_else_is_registered_anew() {
+        let known = known(registration(1, 1, 10, "1"), 11);
+        let again = registration(1, 1, 20, "1");
+        let labels = Labels::of(["env=prod".parse().unwrap()]).unwrap();
+        let facts = AgentFacts { cpus: 8, ..AgentFacts::default() };
+        for new in [
+            Registration { labels, ..again.clone() },
+            Registration { facts, ..again.clone() },
+            Registration { hostname: "web-01.example.org".into(), ..again.clone() },
+            Registration { sealing: SealingKey::from_bytes([2; 32]), ..again.clone() },
+        ] {
+            assert_eq!(decide(&known, &new, true), Decision::Replace, "{new:?}");
+        }
+        assert_eq!(decide(&known, &again, true), Decision::Keep);
+    }
+
+    #[test]
+    fn an_agent_whose_clock_was_ahead_is_heard_once_it_is_right() {
+        let known = known(registration(1, 1, 1_000_000, "1"), 10);
+        assert_eq!(decide(&known, &registration(1, 1, 20, "2"), true), Decision::Replace);
+        assert_eq!(decide(&known, &registration(1, 1, 9, "2"), true), Decision::Overtaken);
     }
 }

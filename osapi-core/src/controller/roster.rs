@@ -151,7 +151,7 @@ impl Roster {
     }
 
     fn describe(&self, known: &Registered, now: Duration) -> AgentInfo {
-        let Registration { identity, hostname, version, .. } = &known.registration;
+        let Registration { identity, hostname, version, labels, facts, .. } = &known.registration;
         let heard = self.heard.get(&identity.name).filter(|heard| heard.identity == *identity);
         let count = |jobs: usize| u32::try_from(jobs).unwrap_or(u32::MAX);
         AgentInfo {
@@ -159,6 +159,8 @@ impl Roster {
             state: self.state(identity, now),
             hostname: hostname.clone(),
             version: version.clone(),
+            labels: labels.clone(),
+            facts: facts.clone(),
             key_id: keys::key_id(&identity.key).map(|id| id.to_string()).unwrap_or_default(),
             registered_at: known.at,
             last_heard: heard.map(|heard| heard.wall),

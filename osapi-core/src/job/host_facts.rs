@@ -1,4 +1,4 @@
-//! What the `Facts` operation returns: what host this is.
+//! What host this is: what the `Facts` operation returns, and what of it an agent registers.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,29 @@ pub struct HostFacts {
     pub memory_available_bytes: u64,
     /// Processors that are online.
     pub cpus: u32,
+}
+
+/// What stays the same of a host's facts between two boots: what an agent tells when it registers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct AgentFacts {
+    /// The distribution.
+    pub os: Os,
+    /// The kernel's release.
+    pub kernel: String,
+    /// The machine's architecture.
+    pub architecture: String,
+    /// Processors that are online.
+    pub cpus: u32,
+    /// Usable memory in bytes.
+    pub memory_total_bytes: u64,
+}
+
+impl From<HostFacts> for AgentFacts {
+    fn from(facts: HostFacts) -> Self {
+        let HostFacts { os, kernel, architecture, cpus, memory_total_bytes, .. } = facts;
+        Self { os, kernel, architecture, cpus, memory_total_bytes }
+    }
 }
 
 /// A distribution, out of os-release(5). What the file does not say is empty.

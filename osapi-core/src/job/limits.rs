@@ -38,6 +38,12 @@ pub const HOSTS_MAX: usize = 20_000;
 pub const HOSTS_PART_MAX: usize = 512 * 1024;
 /// Candidates of an `_any` job.
 pub const CANDIDATES_MAX: usize = 8;
+/// Labels of one host.
+pub const LABELS_MAX: usize = 16;
+/// Key of a label, in bytes.
+pub const LABEL_KEY_MAX: usize = 63;
+/// Value of a label, in bytes.
+pub const LABEL_VALUE_MAX: usize = 128;
 /// Output kept per stream by default, half from its head and half from its tail, in bytes.
 pub const OUTPUT_KEPT_DEFAULT: usize = 10 * 1024 * 1024;
 /// Answers carry all output inline while their body stays under this, in bytes.

@@ -1,9 +1,10 @@
-//! The job model: what is asked ([`operation`], [`target`]), what is written down ([`record`], [`report`]) and said ([`word`]), what a
+//! The job model: what is asked ([`operation`], [`target`] of hosts with their [`label`]s), what is written down ([`record`], [`report`]) and said ([`word`]), what a
 //! controller keeps of it in memory ([`facts`]), and what follows from it ([`verdict`], [`view`], [`timeline`]). Facts and rules only:
 //! no I/O, no clock.
 
 pub mod facts;
 pub mod host_facts;
+pub mod label;
 pub mod limits;
 pub mod operation;
 pub mod record;
@@ -19,7 +20,8 @@ pub mod word;
 mod tests;
 
 pub use facts::{JobFacts, Place, ReportFacts, StoredReport, StreamFacts};
-pub use host_facts::HostFacts;
+pub use host_facts::{AgentFacts, HostFacts};
+pub use label::{Label, Labels};
 pub use limits::Invalid;
 pub use operation::{Custom, Exec, Operation, Shell};
 pub use record::{ClaimRecord, ClaimRule, Holder, Host, JobRecord, Submitter, VoidReason};

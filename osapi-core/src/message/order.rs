@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::id::{Digest, FleetId, Identity, JobId, Nonce};
+use crate::id::{Digest, FleetId, Identity, JobId, Nonce, SealingKey};
 use crate::job::record::{ClaimRule, Submitter};
-use crate::job::{Operation, limits};
+use crate::job::{AgentFacts, Labels, Operation, limits};
 
 /// The signed set of hosts that an order is for: the root of a Merkle tree over them (RFC 9162 §2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,12 @@ pub struct Registration {
     pub hostname: String,
     /// Version of the agent's build.
     pub version: String,
+    /// To which secrets for this host are sealed.
+    pub sealing: SealingKey,
+    /// By which targets find the host.
+    pub labels: Labels,
+    /// What kind of host it is.
+    pub facts: AgentFacts,
     /// When it was made, by the agent's wall clock.
     pub at: Timestamp,
 }

@@ -15,9 +15,9 @@ use osapi_core::clock::{Clock, SystemClock, Timestamp, TokioClock};
 use osapi_core::controller::{Config, Controller, Error, Parts, Submission, found_key_ring};
 use osapi_core::executor::process::ProcessExecutor;
 use osapi_core::executor::{Executor as _, MockEvents, MockExecutor, Stop, Task};
-use osapi_core::id::{JobId, StoreId};
+use osapi_core::id::{JobId, SealingKey, StoreId};
 use osapi_core::job::report::Stream;
-use osapi_core::job::{Exec, JobStatus, Operation, Outcome, Shell, Target};
+use osapi_core::job::{AgentFacts, Exec, JobStatus, Labels, Operation, Outcome, Shell, Target};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -81,6 +81,9 @@ async fn an_executor_is_asked_once_however_often_the_order_arrives() {
         root: root.public(),
         hostname: "web-01".into(),
         version: "1".into(),
+        sealing: SealingKey::from_bytes([1; 32]),
+        labels: Labels::default(),
+        facts: AgentFacts::default(),
         spool: spool.path().into(),
         limits: Limits::default(),
     });

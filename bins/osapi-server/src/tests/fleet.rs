@@ -10,11 +10,11 @@ use osapi_core::backend::embedded::{EmbeddedBus, EmbeddedStore};
 use osapi_core::backend::{Bus, Subscription};
 use osapi_core::clock::{Clock as _, SystemClock};
 use osapi_core::controller::{Config, Controller, Parts, found_key_ring};
-use osapi_core::id::{Digest, FleetId, Identity, InstanceId, JobId, JournalId};
+use osapi_core::id::{Digest, FleetId, Identity, InstanceId, JobId, JournalId, SealingKey};
 use osapi_core::job::limits::CHUNK_MAX;
 use osapi_core::job::record::VERSION;
 use osapi_core::job::report::{Report, Stream, StreamReport};
-use osapi_core::job::{Operation, Outcome};
+use osapi_core::job::{AgentFacts, Labels, Operation, Outcome};
 use osapi_core::message::order::Registration;
 use osapi_core::message::subject::{Pattern, Subject};
 use osapi_core::message::word::OutputChunk;
@@ -177,6 +177,9 @@ impl Voice {
             identity: self.identity.clone(),
             hostname: "web-01.example.com".into(),
             version: "1".into(),
+            sealing: SealingKey::from_bytes([1; 32]),
+            labels: Labels::default(),
+            facts: AgentFacts::default(),
             at: SystemClock.wall(),
         };
         let signed = Signed::sign(&registration, &self.key).unwrap();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use osapi_core::auth::permission::Permissions;
 use osapi_core::auth::role::{InvalidRole, Roles};
+use osapi_core::job::label::{InvalidLabel, Label, Labels};
 use serde_saphyr::{Location, UserMessageFormatter};
 
 use super::environment::{self, Overridden, UnknownVariable};
@@ -147,6 +148,7 @@ fn judge(
         let place = place.unwrap_or_else(|| place_of(&document, &violation.field));
         Problem { place, text: violation.to_string() }
     }));
+    problems.extend(label_problems(&document, &config.agent.labels));
     match roles(&config, permissions) {
         Ok(roles) if problems.is_empty() => Ok(Loaded { config, roles, file, unknown_variables }),
         Ok(_) => Err(ConfigError::Invalid(problems)),
@@ -163,6 +165,28 @@ fn place_of(document: &Document, path: &str) -> String {
         Some(location) => document.place(location),
         None => document.path.display().to_string(),
     }
+}
+
+/// Everything that is wrong with `labels`.
+fn label_problems(document: &Document, labels: &BTreeMap<String, String>) -> Vec<Problem> {
+    let problem = |path: &str, wrong: InvalidLabel| Problem {
+        place: place_of(document, path),
+        text: format!("agent.labels: {wrong}"),
+    };
+    let parse = |(key, value): (&String, &String)| -> Result<Label, InvalidLabel> {
+        Ok(Label { key: key.parse()?, value: value.parse()? })
+    };
+    let mut problems: Vec<_> = labels
+        .iter()
+        .filter_map(|label| {
+            let wrong = parse(label).err()?;
+            Some(problem(&format!("agent.labels.{}", label.0), wrong))
+        })
+        .collect();
+    if let Err(wrong @ InvalidLabel::TooMany(_)) = Labels::try_from(labels) {
+        problems.push(problem("agent.labels", wrong));
+    }
+    problems
 }
 
 fn roles(config: &Config, permissions: Permissions) -> Result<Roles, Vec<InvalidRole>> {

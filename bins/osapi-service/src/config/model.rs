@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use osapi_core::id::AgentName;
-use osapi_core::job::limits;
+use osapi_core::job::{Labels, limits};
 use serde::{Deserialize, Serialize};
 
 use super::text;
@@ -149,6 +149,9 @@ impl Default for Jobs {
 pub struct Agent {
     /// Its name; made from the host name at the first start if absent.
     pub name: Option<AgentName>,
+    /// Its labels, by key: at most 16.
+    #[serde(deserialize_with = "text::section")]
+    pub labels: BTreeMap<String, String>,
     /// Executions at once: 1 to 1,000.
     #[serde(deserialize_with = "text::whole")]
     pub slots: usize,
@@ -160,10 +163,22 @@ pub struct Agent {
     pub drain: Duration,
 }
 
+impl Agent {
+    /// Its labels.
+    ///
+    /// # Panics
+    /// When one of them is no label, which [`super::load`] refuses.
+    #[must_use]
+    pub fn labels(&self) -> Labels {
+        Labels::try_from(&self.labels).expect("a loaded configuration has labels that are ones")
+    }
+}
+
 impl Default for Agent {
     fn default() -> Self {
         Self {
             name: None,
+            labels: BTreeMap::new(),
             slots: limits::SLOTS_DEFAULT,
             output_kept: limits::OUTPUT_KEPT_DEFAULT as u64,
             drain: Duration::from_secs(30),

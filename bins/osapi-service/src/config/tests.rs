@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use osapi_core::auth::permission::{Permission, Permissions};
 use osapi_core::auth::role::RoleName;
+use osapi_core::job::Labels;
 
 use super::*;
 
@@ -51,7 +52,7 @@ api:
     drain: 0s
 store: {retention: 48h}
 jobs: {max_retained: 5, max_output_bytes: 1GiB}
-agent: {name: web-01, slots: 3, output_kept: 64KiB, drain: 1m30s}
+agent: {name: web-01, labels: {group: web.dev, rack: 12, release: 1.10}, slots: 3, output_kept: 64KiB, drain: 1m30s}
 log: {level: debug, format: json}
 ";
     let Config { api, store, jobs, agent, log } = config(yaml);
@@ -63,14 +64,15 @@ log: {level: debug, format: json}
     assert_eq!(store.retention, seconds(48 * 3600));
     assert_eq!(jobs, Jobs { max_retained: 5, max_output_bytes: 1 << 30 });
     assert_eq!(agent.name, Some("web-01".parse().unwrap()));
+    let labels = ["group=web.dev", "rack=12", "release=1.10"].map(|text| text.parse().unwrap());
+    assert_eq!(agent.labels(), Labels::of(labels).unwrap());
     assert_eq!((agent.slots, agent.output_kept, agent.drain), (3, 65_536, seconds(90)));
     assert_eq!(log, Log { level: Level::Debug, format: Format::Json });
 }
 
 #[test]
 fn what_is_written_out_is_read_back() {
-    let yaml =
-        "api: {server: {security: {roles: {ops: {permissions: [node:read]}}}}}\nagent: {name: a}";
+    let yaml = "api: {server: {security: {roles: {ops: {permissions: [node:read]}}}}}\nagent: {name: a, labels: {group: web}}";
     let config = config(yaml);
     let json = serde_json::to_string(&config).unwrap();
     assert_eq!(super::tests::config(&json), config, "JSON is YAML");
@@ -137,7 +139,7 @@ agent:
   DIR/osapi.yaml:12:11: unknown key 'api.server.security.roles.ops.permission': did you mean 'permissions'?
   DIR/osapi.yaml:13:1: unknown key 'stroe': did you mean 'store'?
   DIR/osapi.yaml:14:1: unknown key 'port': did you mean 'api.server.port'?
-  DIR/osapi.yaml:19:3: unknown key 'agent.colour': known here are drain, name, output_kept, slots
+  DIR/osapi.yaml:19:3: unknown key 'agent.colour': known here are drain, labels, name, output_kept, slots
   DIR/osapi.yaml:5:5: api.server.max_connections must be 1 to 65536, not 0
   DIR/osapi.yaml:15:9: store.retention must be 1m to 8760h, not 5s
   OSAPI_JOBS_MAX_RETAINED: jobs.max_retained must be 1 to 10000000, not 0
@@ -152,11 +154,37 @@ agent:
 }
 
 #[test]
+fn labels_that_are_none_are_shown_with_their_places() {
+    let yaml = "agent:\n  labels:\n    group: web..dev\n    a.b: c\n    env: prod\n    'x y': z\n";
+    assert_eq!(
+        refused(yaml),
+        "configuration is not valid:
+  DIR/osapi.yaml:4:5: agent.labels: invalid label key 'a.b': must be 1 to 63 letters, digits, '_' or '-'
+  DIR/osapi.yaml:3:5: agent.labels: invalid label value 'web..dev': must be segments of letters, digits, '_' or '-' joined by dots, 1 to 128 characters
+  DIR/osapi.yaml:6:5: agent.labels: invalid label key 'x y': must be 1 to 63 letters, digits, '_' or '-'"
+    );
+    let many: String = (0..17).map(|n| format!("    k{n}: v\n")).collect();
+    assert_eq!(
+        refused(&format!("agent:\n  labels:\n{many}")),
+        "configuration is not valid:
+  DIR/osapi.yaml:2:3: agent.labels: 17 labels: a host may have at most 16"
+    );
+    for (yaml, text) in [
+        ("agent: {labels: [group]}", "expected mapping start"),
+        ("agent: {labels: {group: {web: dev}}}", "--> DIR/osapi.yaml:1:25"),
+        ("agent: {labels: {a: b, a: c}}", "duplicate mapping key"),
+    ] {
+        let error = refused(yaml);
+        assert!(error.contains(text), "{yaml}: {error}");
+    }
+}
+
+#[test]
 fn a_port_out_of_bounds_hides_nothing_else() {
     assert_eq!(
         refused("api: {server: {port: 70000}}\nagent: {slots: 0, colour: red}"),
         "configuration is not valid:
-  DIR/osapi.yaml:2:19: unknown key 'agent.colour': known here are drain, name, output_kept, slots
+  DIR/osapi.yaml:2:19: unknown key 'agent.colour': known here are drain, labels, name, output_kept, slots
   DIR/osapi.yaml:1:16: api.server.port must be 0 to 65535, not 70000
   DIR/osapi.yaml:2:9: agent.slots must be 1 to 1000, not 0"
     );

@@ -48,7 +48,7 @@ fn every_file_is_private() {
             files += 1;
         }
     }
-    assert_eq!(files, 6);
+    assert_eq!(files, 7);
 }
 
 #[test]
@@ -132,6 +132,47 @@ fn an_agent_is_made_once_and_keeps_its_name() {
     let renamed = AgentSetup { hostname: "db-01", ..setup(root) };
     let found = AgentKeys::open_or_create(&place.layout, renamed).unwrap();
     assert_eq!((found.key.public(), found.identity), (made.key.public(), made.identity));
+}
+
+#[test]
+fn an_agent_keeps_its_sealing_key() {
+    let place = place();
+    let setup = setup(SigningKey::generate().public());
+    let made = AgentKeys::open_or_create(&place.layout, setup).unwrap();
+    let found = AgentKeys::open_or_create(&place.layout, setup).unwrap();
+    assert_eq!(found.sealing, made.sealing);
+
+    let path = place.layout.agent().join("sealing.key");
+    let seed = fs::read_to_string(&path).unwrap();
+    let pair = XKey::from_seed(seed.trim_ascii_end()).unwrap();
+    assert_eq!(pair.public_key(), made.sealing.to_string());
+    let stranger = XKey::new();
+    let sealed =
+        stranger.seal(b"secret", &XKey::from_public_key(&made.sealing.to_string()).unwrap());
+    assert_eq!(pair.open(&sealed.unwrap(), &stranger).unwrap(), b"secret");
+}
+
+#[test]
+fn an_agent_without_a_sealing_key_gets_one_and_a_damaged_one_is_never_replaced() {
+    let place = place();
+    let setup = setup(SigningKey::generate().public());
+    let made = AgentKeys::open_or_create(&place.layout, setup).unwrap();
+    let path = place.layout.agent().join("sealing.key");
+    fs::remove_file(&path).unwrap();
+    let again = AgentKeys::open_or_create(&place.layout, setup).unwrap();
+    assert_ne!(again.sealing, made.sealing);
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+    let kept = AgentKeys::open_or_create(&place.layout, setup).unwrap();
+    assert_eq!(kept.sealing, again.sealing);
+
+    fs::write(&path, "SXnothing\n").unwrap();
+    let error = AgentKeys::open_or_create(&place.layout, setup).unwrap_err();
+    let text = format!(
+        "'{}' is not a sealing key file: it must hold the seed of an nkey, which begins with SX",
+        path.display()
+    );
+    assert_eq!(error.to_string(), text);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "SXnothing\n");
 }
 
 #[test]

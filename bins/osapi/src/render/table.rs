@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use comfy_table::{Table, presets};
 use osapi_core::api::types::{AgentInfo, HealthStatus, JobDetails, JobSummary};
+use osapi_core::job::AgentFacts;
 
 use super::{escape, time};
 
@@ -27,7 +28,8 @@ pub(crate) fn jobs(jobs: &[JobSummary]) -> String {
 
 /// Agents, as `agent list` shows them.
 pub(crate) fn agents(agents: &[AgentInfo]) -> String {
-    let head = ["NAME", "STATE", "RUNNING", "WAITING", "SLOTS", "VERSION", "LAST HEARD", "HOST"];
+    let head =
+        ["NAME", "STATE", "RUNNING", "WAITING", "SLOTS", "VERSION", "LAST HEARD", "HOST", "LABELS"];
     let rows = agents.iter().map(|agent| {
         vec![
             agent.name.to_string(),
@@ -38,17 +40,30 @@ pub(crate) fn agents(agents: &[AgentInfo]) -> String {
             agent.version.clone(),
             agent.last_heard.map_or_else(|| "never".into(), time::moment),
             agent.hostname.clone(),
+            labels(agent),
         ]
     });
     columns(&head, rows)
 }
 
+/// The labels as they are given: `env=prod,group=web.dev`.
+fn labels(agent: &AgentInfo) -> String {
+    let labels: Vec<_> = agent.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    if labels.is_empty() { "-".into() } else { labels.join(",") }
+}
+
 /// One agent, as `agent get` shows it.
 pub(crate) fn agent(agent: &AgentInfo) -> String {
+    let AgentFacts { os, kernel, architecture, cpus, memory_total_bytes } = &agent.facts;
     pairs([
         ("name", agent.name.to_string()),
         ("state", agent.state.as_str().to_owned()),
         ("host", agent.hostname.clone()),
+        ("labels", labels(agent)),
+        ("system", os.name.clone()),
+        ("kernel", format!("{kernel} {architecture}")),
+        ("processors", cpus.to_string()),
+        ("memory", format!("{} MiB", memory_total_bytes >> 20)),
         ("version", agent.version.clone()),
         ("key", agent.key_id.clone()),
         ("registered", time::moment(agent.registered_at)),
@@ -158,7 +173,7 @@ fn lines(table: &Table) -> String {
 mod tests {
     use osapi_core::api::types::AgentState;
     use osapi_core::clock::Timestamp;
-    use osapi_core::job::JobStatus;
+    use osapi_core::job::{JobStatus, Labels};
 
     use super::*;
 
@@ -202,6 +217,9 @@ JOB                                   STATUS           OPERATION  TARGET  HOSTS 
             state: AgentState::Silent,
             hostname: "web-01.example.com".into(),
             version: "0.1.0".into(),
+            labels: Labels::of(["group=web.dev", "env=prod"].map(|text| text.parse().unwrap()))
+                .unwrap(),
+            facts: AgentFacts::default(),
             key_id: "k4.pid.x".into(),
             registered_at: Timestamp::from_unix_millis(1_790_000_000_123),
             last_heard: None,
@@ -212,8 +230,8 @@ JOB                                   STATUS           OPERATION  TARGET  HOSTS 
         assert_eq!(
             agents(&[info]),
             "\
-NAME    STATE   RUNNING  WAITING  SLOTS  VERSION  LAST HEARD  HOST
-web-01  silent  0        0        -      0.1.0    never       web-01.example.com
+NAME    STATE   RUNNING  WAITING  SLOTS  VERSION  LAST HEARD  HOST                LABELS
+web-01  silent  0        0        -      0.1.0    never       web-01.example.com  env=prod,group=web.dev
 "
         );
     }

@@ -140,6 +140,9 @@ impl Machine {
             identity: self.identity.clone(),
             hostname: self.config.hostname.clone(),
             version: self.config.version.clone(),
+            sealing: self.config.sealing,
+            labels: self.config.labels.clone(),
+            facts: self.config.facts.clone(),
             at: self.now.wall,
         };
         match Signed::sign(&registration, &self.config.key) {

@@ -10,8 +10,9 @@ use crate::auth::keys::SigningKey;
 use crate::backend::Bus;
 use crate::clock::Clock;
 use crate::executor::Executor;
-use crate::id::PublicKey;
+use crate::id::{PublicKey, SealingKey};
 use crate::job::limits::{OUTPUT_KEPT_DEFAULT, QUEUE_MAX, SLOTS_DEFAULT};
+use crate::job::{AgentFacts, Labels};
 
 /// What an agent is made of.
 pub struct AgentParts {
@@ -31,6 +32,12 @@ pub struct AgentParts {
     pub hostname: String,
     /// Version of the build.
     pub version: String,
+    /// The public half of its sealing key.
+    pub sealing: SealingKey,
+    /// By which targets find the host.
+    pub labels: Labels,
+    /// What kind of host it is.
+    pub facts: AgentFacts,
     /// A directory of its own for the output of commands. It is made if it is missing.
     pub spool: PathBuf,
     /// Its bounds.

@@ -21,12 +21,14 @@ use crate::backend::embedded::{EmbeddedBus, EmbeddedStore};
 use crate::backend::faulty::{BusFaults, FaultyBus, FaultyStore, StoreFaults};
 use crate::backend::{Bucket, Bus, Key, Prefix, Store, Subscription};
 use crate::clock::{Clock, Timestamp, TokioClock};
-use crate::id::{AgentName, Digest, Identity, InstanceId, JobId, JournalId};
+use crate::id::{AgentName, Digest, Identity, InstanceId, JobId, JournalId, SealingKey};
 use crate::job::limits::CHUNK_MAX;
 use crate::job::record::VERSION;
 use crate::job::report::{Stream, StreamReport};
 use crate::job::word::ReceiptKind;
-use crate::job::{Exec, ExecutionState, JobStatus, Operation, Outcome, Report, Target};
+use crate::job::{
+    AgentFacts, Exec, ExecutionState, JobStatus, Labels, Operation, Outcome, Report, Target,
+};
 use crate::message::word::OutputChunk;
 use crate::message::{
     Answer, AnswerKind, FromAgent, Hello, Order, Pattern, Readiness, Receipt, Registration,
@@ -129,6 +131,9 @@ impl Agent {
             identity: self.identity.clone(),
             hostname: "host.example".into(),
             version: "0".into(),
+            sealing: SealingKey::from_bytes([1; 32]),
+            labels: Labels::default(),
+            facts: AgentFacts::default(),
             at: self.clock.wall(),
         };
         Signed::sign(&registration, &self.key).unwrap()

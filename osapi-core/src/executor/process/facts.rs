@@ -6,7 +6,13 @@ use std::thread::available_parallelism;
 use rustix::system::uname;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::job::host_facts::{HostFacts, Os};
+use crate::job::host_facts::{AgentFacts, HostFacts, Os};
+
+/// What an agent of this host registers. What cannot be read is empty or zero. Blocks for microseconds.
+#[must_use]
+pub fn of_this_host() -> AgentFacts {
+    gather().into()
+}
 
 /// The facts of this host, now. What cannot be read is empty or zero.
 pub(super) fn gather() -> HostFacts {

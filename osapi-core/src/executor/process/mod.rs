@@ -27,6 +27,7 @@ use serde_json::Value;
 
 use self::cgroup::Cgroups;
 use self::environment::User;
+pub use self::facts::of_this_host as facts_of_this_host;
 pub use self::prepare::prepare_this_process;
 use self::program::Command;
 use self::run::Limits;

@@ -15,9 +15,11 @@ use crate::auth::keys::{KeyRing, KeyUse, RingKey, SigningKey};
 use crate::auth::merkle::{HostTree, Membership};
 use crate::clock::Timestamp;
 use crate::executor::Handle;
-use crate::id::{Digest, Identity, InstanceId, JobId, StoreId};
+use crate::id::{Digest, Identity, InstanceId, JobId, SealingKey, StoreId};
 use crate::job::record::VERSION;
-use crate::job::{ClaimRule, Exec, Failure, Operation, Outcome, Report, Submitter};
+use crate::job::{
+    AgentFacts, ClaimRule, Exec, Failure, Labels, Operation, Outcome, Report, Submitter,
+};
 use crate::message::order::{Answer, AnswerKind, CancelOrder, Order};
 use crate::message::{FromAgent, Hello, ReceiptKind, Refusal, ToAgent, Welcome};
 
@@ -64,6 +66,9 @@ impl World {
             root: ROOT.public(),
             hostname: "web-1.example".into(),
             version: "1".into(),
+            sealing: SealingKey::from_bytes([1; 32]),
+            labels: Labels::default(),
+            facts: AgentFacts::default(),
             slots: 2,
             queue: 3,
             admit: Arc::new(|operation: &Operation| match operation {

@@ -20,9 +20,9 @@ use crate::backend::faulty::{BusFaults, FaultyBus};
 use crate::clock::{Timestamp, TokioClock};
 use crate::executor::scripted::{Gate, Script, ScriptedExecutor};
 use crate::executor::{Executor, MockExecutor};
-use crate::id::JobId;
+use crate::id::{JobId, SealingKey};
 use crate::job::report::Stream;
-use crate::job::{Exec, Operation, Outcome};
+use crate::job::{AgentFacts, Exec, Labels, Operation, Outcome};
 use crate::message::{FromAgent, Readiness, ReceiptKind};
 use controller::Controller;
 
@@ -70,6 +70,9 @@ impl Fleet {
             root: self.root.public(),
             hostname: "web-1.example".into(),
             version: "1".into(),
+            sealing: SealingKey::from_bytes([1; 32]),
+            labels: Labels::default(),
+            facts: AgentFacts::default(),
             spool: self.spool.path().join("spool"),
             limits: self.limits,
         })
