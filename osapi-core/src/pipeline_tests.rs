@@ -57,7 +57,8 @@ impl Machine {
             (SigningKey::generate(), SigningKey::generate(), SigningKey::generate());
         let store = Arc::new(EmbeddedStore::in_memory());
         let keys = vec![RingKey { key: job_key.public(), usage: KeyUse::Job }];
-        found_key_ring(&*store, &KeyRing::issue(&root, 1, start, keys).unwrap()).await.unwrap();
+        let ring = KeyRing::issue(&root, 1, start, keys).unwrap();
+        found_key_ring(&*store, &ring, &root.public()).await.unwrap();
         let parts = Parts {
             store,
             bus: Arc::clone(&bus),

@@ -105,9 +105,12 @@ fn check(path: &Path, file: &File) -> Result<(), PrivateFileError> {
     }
 }
 
-/// Makes the directory `dir` with `files` in it, each a name and one line of text: all of it, or nothing, whenever the power fails.
-/// Whoever calls it holds the data directory's lock.
-pub(crate) fn create_dir(dir: &Path, files: &[(&str, &str)]) -> Result<(), PrivateFileError> {
+/// Makes the directory `dir` with `files` in it, each a name and a text: all of it, or nothing, whenever the power fails. Whoever
+/// calls it holds the data directory's lock.
+pub(crate) fn create_dir(
+    dir: &Path,
+    files: &[(&str, impl AsRef<str>)],
+) -> Result<(), PrivateFileError> {
     let draft = dir.with_extension("new");
     match fs::remove_dir_all(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -116,8 +119,8 @@ pub(crate) fn create_dir(dir: &Path, files: &[(&str, &str)]) -> Result<(), Priva
         _ => {}
     }
     DirBuilder::new().mode(0o700).create(&draft).map_err(failed("create", &draft))?;
-    for (name, line) in files {
-        create(&draft.join(name), line)?;
+    for (name, text) in files {
+        create(&draft.join(name), text.as_ref())?;
     }
     sync_dir(&draft)?;
     fs::rename(&draft, dir).map_err(failed("create", dir))?;
@@ -138,12 +141,14 @@ pub(crate) fn replace(path: &Path, line: &str) -> Result<(), PrivateFileError> {
     sync_parent(path)
 }
 
-fn create(path: &Path, line: &str) -> Result<(), PrivateFileError> {
+fn create(path: &Path, text: &str) -> Result<(), PrivateFileError> {
     let failed = |error| failed("create", path)(error);
     let options = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = options.map_err(failed)?;
-    file.write_all(line.as_bytes()).map_err(failed)?;
-    file.write_all(b"\n").map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    if !text.ends_with('\n') {
+        file.write_all(b"\n").map_err(failed)?;
+    }
     file.sync_all().map_err(failed)
 }
 

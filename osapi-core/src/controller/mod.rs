@@ -7,6 +7,7 @@
 mod cancel;
 mod error;
 mod follow;
+mod founding;
 mod index;
 mod intake;
 mod live;
@@ -34,16 +35,16 @@ use tokio_util::task::TaskTracker;
 use crate::api::params::JobsQuery;
 use crate::api::types::{AgentInfo, AgentList, Durability, HealthStatus, JobList};
 use crate::auth::authorize::Permit;
-use crate::auth::envelope::Signed;
 use crate::auth::keys::{KeyRing, SigningKey};
 use crate::auth::permission::Permission;
-use crate::backend::{Bucket, Bus, Key, Link, Store, StoreError};
+use crate::backend::{Bus, Link, Store};
 use crate::clock::{Clock, Timestamp};
 use crate::id::{AgentName, FleetId, InstanceId, PublicKey};
 use crate::job::limits;
 use crate::message::Pattern;
 
 pub use error::Error;
+pub use founding::{FoundingError, found_key_ring};
 pub use results::Output;
 pub use submit::{Idempotency, Submission};
 
@@ -296,18 +297,6 @@ impl Controller {
             false if self.shared.stop.is_cancelled() => Err(Error::ShuttingDown),
             false => Err(Error::NotReady),
         }
-    }
-}
-
-/// Writes the first key ring of a fleet into its store, unless there is one.
-///
-/// # Errors
-/// When the store fails.
-pub async fn found_key_ring(store: &dyn Store, ring: &Signed<KeyRing>) -> Result<(), StoreError> {
-    let value = ring.as_str().as_bytes().to_vec().into();
-    match store.create(Bucket::Keyrings, &Key::of(&[&1]), value).await {
-        Ok(_) | Err(StoreError::Exists) => Ok(()),
-        Err(err) => Err(err),
     }
 }
 

@@ -54,7 +54,8 @@ async fn an_executor_is_asked_once_however_often_the_order_arrives() {
         (SigningKey::generate(), SigningKey::generate(), SigningKey::generate());
     let store = Arc::new(EmbeddedStore::in_memory());
     let ring = vec![RingKey { key: job_key.public(), usage: KeyUse::Job }];
-    found_key_ring(&*store, &KeyRing::issue(&root, 1, START, ring).unwrap()).await.unwrap();
+    let ring = KeyRing::issue(&root, 1, START, ring).unwrap();
+    found_key_ring(&*store, &ring, &root.public()).await.unwrap();
     let controller = controller(store, Arc::clone(&bus), Arc::clone(&clock), &root, job_key).await;
 
     let mut executor = MockExecutor::new();

@@ -37,7 +37,7 @@ impl Fleet {
     pub(crate) async fn start() -> Self {
         let keys = Keys::generate();
         let (store, bus) = (Arc::new(EmbeddedStore::in_memory()), Arc::new(EmbeddedBus::new()));
-        found_key_ring(&*store, &keys.ring()).await.unwrap();
+        found_key_ring(&*store, &keys.ring(), &keys.root.public()).await.unwrap();
         let parts = Parts {
             store,
             bus: bus.clone(),

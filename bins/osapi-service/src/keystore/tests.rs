@@ -3,7 +3,12 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use osapi_core::auth::token::TokenKeys as _;
 
+use nkeys::XKey;
+use osapi_core::auth::keys::{KeyRing, KeyUse};
+use osapi_core::clock::Timestamp;
+
 use super::*;
+use crate::datadir::Layout;
 
 const AT: Timestamp = Timestamp::from_unix_millis(1_800_000_000_000);
 
@@ -25,8 +30,8 @@ fn setup(root: PublicKey) -> AgentSetup<'static> {
 #[test]
 fn keys_are_made_once_and_found_again() {
     let place = place();
-    let made = Keys::open_or_create(&place.layout).unwrap();
-    let found = Keys::open_or_create(&place.layout).unwrap();
+    let made = Keys::open_or_create(&place.layout, AT).unwrap();
+    let found = Keys::open_or_create(&place.layout, AT).unwrap();
     let publics = |keys: &Keys| [&keys.root, &keys.token, &keys.job].map(SigningKey::public);
     assert_eq!(publics(&made), publics(&found));
     let [root, token, job] = publics(&made);
@@ -37,7 +42,7 @@ fn keys_are_made_once_and_found_again() {
 #[test]
 fn every_file_is_private() {
     let place = place();
-    let keys = Keys::open_or_create(&place.layout).unwrap();
+    let keys = Keys::open_or_create(&place.layout, AT).unwrap();
     AgentKeys::open_or_create(&place.layout, setup(keys.root.public())).unwrap();
     let mut files = 0;
     for dir in [place.layout.keys(), place.layout.agent()] {
@@ -48,26 +53,71 @@ fn every_file_is_private() {
             files += 1;
         }
     }
-    assert_eq!(files, 7);
+    assert_eq!(files, 8);
 }
 
 #[test]
 fn the_first_ring_says_what_each_key_is_for() {
-    let keys = Keys::open_or_create(&place().layout).unwrap();
-    let ring = keys.first_ring(AT).unwrap();
-    let ring = KeyRing::open(&ring, &keys.root.public()).unwrap();
+    let keys = Keys::open_or_create(&place().layout, AT).unwrap();
+    let ring = KeyRing::open(&keys.ring, &keys.root.public()).unwrap();
     assert_eq!((ring.serial, ring.at, ring.keys.len()), (1, AT, 2));
     assert_eq!(ring.find(&keys.job.id(), KeyUse::Job), Some(&keys.job.public()));
     assert_eq!(ring.token_key(&keys.token.id()), Some(keys.token.public()));
 }
 
 #[test]
+fn a_ring_that_is_not_there_is_signed_again_and_one_of_another_fleet_is_refused() {
+    let (place, other) = (place(), super::tests::place());
+    let made = Keys::open_or_create(&place.layout, AT).unwrap();
+    let path = place.layout.keys().join("ring");
+    fs::remove_file(&path).unwrap();
+    let signed = Keys::open_or_create(&place.layout, AT).unwrap();
+    let open = |keys: &Keys| KeyRing::open(&keys.ring, &made.root.public()).unwrap();
+    assert_eq!(open(&signed), open(&made));
+    assert_eq!(Keys::open_or_create(&place.layout, AT).unwrap().ring, signed.ring);
+
+    let foreign = Keys::open_or_create(&other.layout, AT).unwrap();
+    fs::write(&path, foreign.ring.as_str()).unwrap();
+    let error = Keys::open_or_create(&place.layout, AT).unwrap_err();
+    let text = format!("'{}' is not a key ring of this fleet", path.display());
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn an_api_server_has_what_it_needs_and_no_secret_of_the_fleet() {
+    let (place, server) = (place(), super::tests::place());
+    let dir = server.layout.keys();
+    assert!(matches!(ServerKeys::open(&dir), Err(KeyError::None(at)) if at == dir));
+    let keys = Keys::open_or_create(&place.layout, AT).unwrap();
+    private_file::create_dir(&dir, &keys.for_server()).unwrap();
+    let found = ServerKeys::open(&dir).unwrap();
+    assert_eq!((found.job.public(), found.root), (keys.job.public(), keys.root.public()));
+    assert_eq!(found.ring, keys.ring);
+    assert!(!ServerKeys::has_root_secret(&dir).unwrap());
+    assert!(ServerKeys::has_root_secret(&place.layout.keys()).unwrap());
+    for entry in fs::read_dir(&dir).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        for secret in [&keys.root, &keys.token] {
+            assert!(!text.contains(secret.to_paserk().as_str()));
+        }
+    }
+    for name in ["job.key", "root.pub", "ring"] {
+        let path = dir.join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(ServerKeys::open(&dir), Err(KeyError::Missing(at)) if at == path));
+        private_file::replace(&path, &text).unwrap();
+    }
+    ServerKeys::open(&dir).unwrap();
+}
+
+#[test]
 fn a_key_that_others_can_read_is_refused() {
     let place = place();
-    Keys::open_or_create(&place.layout).unwrap();
+    Keys::open_or_create(&place.layout, AT).unwrap();
     let job = place.layout.keys().join("job.key");
     fs::set_permissions(&job, fs::Permissions::from_mode(0o640)).unwrap();
-    let error = Keys::open_or_create(&place.layout).unwrap_err();
+    let error = Keys::open_or_create(&place.layout, AT).unwrap_err();
     let path = job.display();
     let text = format!("'{path}' is open to others (mode 0640): run chmod 600 '{path}'");
     assert_eq!(error.to_string(), text);
@@ -78,10 +128,10 @@ fn a_key_that_others_can_read_is_refused() {
 fn a_missing_or_damaged_key_is_never_replaced() {
     for name in ["root.key", "token.key", "job.key", "root.pub"] {
         let place = place();
-        Keys::open_or_create(&place.layout).unwrap();
+        Keys::open_or_create(&place.layout, AT).unwrap();
         let path = place.layout.keys().join(name);
         fs::write(&path, "k4.secret.x\n").unwrap();
-        let error = Keys::open_or_create(&place.layout).unwrap_err();
+        let error = Keys::open_or_create(&place.layout, AT).unwrap_err();
         let said = match error.source() {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
@@ -94,7 +144,7 @@ fn a_missing_or_damaged_key_is_never_replaced() {
         assert_eq!(said, format!("'{}' {expected}", path.display()));
 
         fs::remove_file(&path).unwrap();
-        let error = Keys::open_or_create(&place.layout).unwrap_err();
+        let error = Keys::open_or_create(&place.layout, AT).unwrap_err();
         let text = format!("'{}' is missing: restore it from a backup", path.display());
         assert_eq!(error.to_string(), text);
         assert!(!path.exists());
@@ -104,11 +154,11 @@ fn a_missing_or_damaged_key_is_never_replaced() {
 #[test]
 fn the_halves_of_the_root_key_belong_together() {
     let place = place();
-    Keys::open_or_create(&place.layout).unwrap();
+    Keys::open_or_create(&place.layout, AT).unwrap();
     let path = place.layout.keys().join("root.pub");
     fs::write(&path, SigningKey::generate().public().to_string()).unwrap();
     assert!(
-        matches!(Keys::open_or_create(&place.layout), Err(KeyError::OtherHalf(at)) if at == path)
+        matches!(Keys::open_or_create(&place.layout, AT), Err(KeyError::OtherHalf(at)) if at == path)
     );
 }
 
@@ -116,7 +166,7 @@ fn the_halves_of_the_root_key_belong_together() {
 fn issuing_tokens_takes_no_root_secret() {
     let place = place();
     assert!(matches!(TokenKey::open(&place.layout), Err(KeyError::None(_))));
-    let keys = Keys::open_or_create(&place.layout).unwrap();
+    let keys = Keys::open_or_create(&place.layout, AT).unwrap();
     fs::remove_file(place.layout.keys().join("root.key")).unwrap();
     fs::remove_file(place.layout.keys().join("job.key")).unwrap();
     let token = TokenKey::open(&place.layout).unwrap();
@@ -203,6 +253,29 @@ fn an_agent_of_another_name_or_fleet_is_refused() {
     let other = SigningKey::generate().public();
     let error = AgentKeys::open_or_create(&place.layout, setup(other)).unwrap_err();
     assert!(matches!(error, KeyError::OtherFleet { root: at, .. } if at == root));
+}
+
+#[test]
+fn an_agent_is_made_with_all_that_belongs_to_it_and_never_over_another() {
+    let place = place();
+    let identity = |name: &str, root| AgentIdentity { name: name.parse().unwrap(), root };
+    let root = SigningKey::generate().public();
+    let missing = AgentKeys::open(&place.layout).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        format!("there is no agent in '{}'", place.dir.path().display())
+    );
+    let more = vec![("more", Zeroizing::new("text".to_owned()))];
+    let made = AgentKeys::create(&place.layout, identity("web-01", root), more).unwrap();
+    assert_eq!(fs::read_to_string(place.layout.agent().join("more")).unwrap(), "text\n");
+    let found = AgentKeys::open(&place.layout).unwrap();
+    assert_eq!((found.key.public(), found.sealing), (made.key.public(), made.sealing));
+    for (root, words) in [(root, "already: 'web-01'"), (found.key.public(), "of another fleet")] {
+        let error = AgentKeys::create(&place.layout, identity("web-02", root), Vec::new());
+        let error = error.unwrap_err().to_string();
+        assert!(error.ends_with(words), "{error}");
+    }
+    assert_eq!(AgentKeys::open(&place.layout).unwrap().identity, made.identity);
 }
 
 #[test]

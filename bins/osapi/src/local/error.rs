@@ -3,9 +3,8 @@
 use std::io;
 
 use osapi_core::agent::AgentError;
-use osapi_core::auth::envelope::VerifyError;
-use osapi_core::auth::keys::RingError;
-use osapi_core::backend::{BusError, StoreError, embedded};
+use osapi_core::backend::{BusError, embedded};
+use osapi_core::controller::FoundingError;
 use osapi_core::id::AgentName;
 use osapi_server::{BindError, RouterError};
 use osapi_service::datadir::DataDirError;
@@ -24,14 +23,10 @@ pub(crate) enum NodeError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Keys(#[from] KeyError),
-    #[error("cannot sign the key ring")]
-    Ring(#[from] RingError),
     #[error(transparent)]
     Store(#[from] embedded::OpenError),
-    #[error("cannot store the key ring")]
-    Founding(#[from] StoreError),
-    #[error("the store in the data directory belongs to another fleet than its keys")]
-    ForeignStore(#[source] VerifyError),
+    #[error(transparent)]
+    Founding(#[from] FoundingError),
     #[error(transparent)]
     Home(#[from] osapi_agent::HomeError),
     #[error("cannot join the bus")]
@@ -63,7 +58,7 @@ impl From<NodeError> for CliError {
             NodeError::Bind(error) if error.source.kind() == io::ErrorKind::AddrInUse => {
                 told.hint("--listen 127.0.0.1:PORT chooses another port, and 0 a free one")
             }
-            NodeError::ForeignStore(_) => told.hint(
+            NodeError::Founding(FoundingError::ForeignStore(_)) => told.hint(
                 "restore the store and the keys of one fleet together, or move store.redb away to begin an empty store",
             ),
             _ => told,

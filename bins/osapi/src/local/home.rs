@@ -2,6 +2,7 @@
 
 use osapi_core::backend::Bucket;
 use osapi_core::backend::embedded::{Cap, EmbeddedStore, Limits};
+use osapi_core::clock::{Clock as _, SystemClock};
 use osapi_service::config::Config;
 use osapi_service::datadir::DataDir;
 use osapi_service::keystore::{AgentSetup, Keys};
@@ -27,7 +28,7 @@ impl Home {
     /// When the keys, the store or the journal cannot be used. They are left as they are.
     pub(crate) fn open(dir: DataDir, config: &Config, hostname: &str) -> Result<Self, NodeError> {
         let layout = dir.layout();
-        let keys = Keys::open_or_create(layout)?;
+        let keys = Keys::open_or_create(layout, SystemClock.wall())?;
         let name = config.agent.name.as_ref();
         let setup = AgentSetup { root: keys.root.public(), name, hostname };
         let agent = osapi_agent::Home::open(layout, setup)?;

@@ -10,7 +10,7 @@ use osapi_core::auth::keys::SigningKey;
 use osapi_core::auth::role::Roles;
 use osapi_core::backend::embedded::{EmbeddedBus, EmbeddedStore};
 use osapi_core::clock::{Clock, SystemClock};
-use osapi_core::controller::{self, Controller};
+use osapi_core::controller::{self, Controller, found_key_ring};
 use osapi_core::id::{AgentName, FleetId};
 use osapi_core::job::limits::{HTTP_BODY_MAX, KILL_GRACE};
 use osapi_core::message::Readiness;
@@ -24,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::Issuer;
 use super::error::NodeError;
-use super::founding::found;
 use super::home::Home;
 
 /// How long a node may take from its start to the first hello of its own agent.
@@ -111,7 +110,7 @@ impl Node {
             .local_addr()
             .map_err(|error| NodeError::Io("tell the port that was taken", error))?;
 
-        found(&*store, &keys, clock.wall()).await?;
+        found_key_ring(&*store, &keys.ring, &root).await?;
         let controller = Controller::start(controller::Parts {
             store: store.clone(),
             bus: bus.clone(),

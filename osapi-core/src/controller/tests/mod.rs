@@ -65,7 +65,7 @@ impl Fleet {
     async fn controller(&self) -> Controller {
         let keys = vec![RingKey { key: self.job_key().public(), usage: KeyUse::Job }];
         let ring = KeyRing::issue(&self.root, 1, self.clock.wall(), keys).unwrap();
-        while found_key_ring(&*self.store, &ring).await.is_err() {}
+        while found_key_ring(&*self.store, &ring, &self.root.public()).await.is_err() {}
         let controller = Controller::start(Parts {
             store: Arc::clone(&self.store),
             bus: Arc::clone(&self.bus),
