@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use super::records::{self, CancelRecord};
+use super::state::From;
 use super::{Controller, Shared};
 use crate::api::types::CancelAnswer;
 use crate::auth::authorize::Permit;
@@ -70,5 +71,5 @@ async fn record(shared: &Shared, permit: &Permit, facts: &JobFacts) -> Result<()
         }
         Err(err) => return Err(err.into()),
     };
-    shared.ask(move |state| state.take_cancel(job, stored.cancel, stored.at)).await
+    shared.ask(move |state| state.take_cancel(job, stored.cancel, stored.at, From::Here)).await
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::Shared;
 use super::outbound::Dispatchable;
-use super::pump;
+use super::pump::{self, Told};
 use super::records;
 use super::state::{Effect, State};
 use crate::auth::keys::KeyUse;
@@ -55,16 +55,35 @@ enum Loaded {
     Hosts(Box<JobRecord>, Result<Vec<Host>, StoreError>),
     Order(JobId, Result<Dispatchable, StoreError>),
     Removed(JobId),
+    Pinged,
 }
 
 /// Most host lists that are read at once.
 const LOADS_MAX: usize = 64;
+
+/// The loop turns at least this often.
+const TURN_EVERY: Duration = Duration::from_secs(2);
+
+/// More time than this between two turns means that the process was paused: nothing was heard meanwhile.
+const PAUSED_AFTER: Duration = Duration::from_secs(5);
+
+/// What woke the loop.
+enum Woken {
+    Told(Told),
+    Heard(Delivery),
+    Question(Question),
+    Loaded(Result<Loaded, JoinError>),
+    Link,
+    Due,
+}
 
 /// The task.
 pub(super) struct Follower {
     shared: Arc<Shared>,
     state: State,
     loads: JoinSet<Loaded>,
+    /// When the loop turned last, by the boottime clock.
+    turned: Duration,
 }
 
 /// However the task ends, also by a panic: without it nothing can be answered, and who watches over the process has to learn of it.
@@ -78,7 +97,8 @@ impl Drop for Follower {
 impl Follower {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let state = State::new(Arc::clone(&shared));
-        Self { shared, state, loads: JoinSet::new() }
+        let turned = shared.clock.boottime();
+        Self { shared, state, loads: JoinSet::new(), turned }
     }
 
     pub(super) async fn run(
@@ -96,7 +116,9 @@ impl Follower {
             if std::mem::take(&mut links_changed) {
                 let up = *store_link.borrow_and_update() == Link::Up
                     && *bus_link.borrow_and_update() == Link::Up;
-                self.note_links(up).await;
+                if self.state.set_linked(up) {
+                    self.ping();
+                }
             }
             while self.state.knows(read)
                 && let Some(next) = unread.next()
@@ -108,18 +130,29 @@ impl Follower {
             }
             let due = self.state.next_due();
             // Every branch is cancel-safe: channels and subscriptions lose nothing, and the moment is computed anew.
-            tokio::select! {
+            let woken = tokio::select! {
                 () = stop.cancelled() => break,
-                Some(told) = told.recv(), if self.state.loads() < LOADS_MAX => self.state.absorb(told),
-                Some(delivery) = heard.next() => {
+                Some(told) = told.recv(), if self.state.loads() < LOADS_MAX => Woken::Told(told),
+                Some(delivery) = heard.next() => Woken::Heard(delivery),
+                Some(question) = questions.recv() => Woken::Question(question),
+                Some(loaded) = self.loads.join_next() => Woken::Loaded(loaded),
+                () = until(due, self.shared.clock.boottime()) => Woken::Due,
+                () = self.shared.outbox.emptied(), if self.state.is_held_back() => Woken::Due,
+                Ok(()) = store_link.changed() => Woken::Link,
+                Ok(()) = bus_link.changed() => Woken::Link,
+            };
+            // Before anything is answered: who was paused cannot tell who was silent.
+            self.note_turn();
+            match woken {
+                Woken::Told(told) => self.state.absorb(told),
+                Woken::Heard(delivery) => {
                     self.hear(&delivery);
                     self.shared.heard.send_replace(());
                 }
-                Some(question) = questions.recv() => question(&mut self.state),
-                Some(loaded) = self.loads.join_next() => self.loaded(loaded),
-                () = until(due, self.shared.clock.boottime()) => {}
-                Ok(()) = store_link.changed() => links_changed = true,
-                Ok(()) = bus_link.changed() => links_changed = true,
+                Woken::Question(question) => question(&mut self.state),
+                Woken::Loaded(loaded) => self.loaded(loaded),
+                Woken::Link => links_changed = true,
+                Woken::Due => {}
             }
             self.state.tick();
             self.carry_out();
@@ -128,16 +161,32 @@ impl Follower {
         pumps.shutdown().await;
     }
 
-    async fn note_links(&mut self, up: bool) {
-        if self.state.set_linked(up) {
-            let ping = encode(&Ping { instance: self.shared.instance }).into();
-            if let Err(err) = self.shared.bus.publish(&Subject::Ping, ping).await {
+    fn note_turn(&mut self) {
+        let now = self.shared.clock.boottime();
+        let since = now.saturating_sub(std::mem::replace(&mut self.turned, now));
+        if since > PAUSED_AFTER {
+            tracing::warn!(
+                seconds = since.as_secs(),
+                "this process was paused: silence is counted anew"
+            );
+            self.state.listen_anew();
+            self.ping();
+        }
+    }
+
+    /// Asks every agent for a hello.
+    fn ping(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        self.loads.spawn(async move {
+            let ping = encode(&Ping { instance: shared.instance }).into();
+            if let Err(err) = shared.bus.publish(&Subject::Ping, ping).await {
                 tracing::warn!(
                     error = &err as &dyn std::error::Error,
                     "agents could not be pinged"
                 );
             }
-        }
+            Loaded::Pinged
+        });
     }
 
     fn hear(&mut self, delivery: &Delivery) {
@@ -147,7 +196,7 @@ impl Follower {
                 self.state.on_hello(hello)
             }
             Ok(FromAgent::Receipt(receipt)) if receipt.identity.name == *name => {
-                self.state.on_receipt(&receipt)
+                self.state.on_receipt(receipt)
             }
             Ok(_) => {
                 tracing::warn!(agent = %name, "a message came under another name or on the wrong subject")
@@ -158,12 +207,13 @@ impl Follower {
         }
     }
 
-    fn loaded(&mut self, loaded: Result<Loaded, tokio::task::JoinError>) {
+    fn loaded(&mut self, loaded: Result<Loaded, JoinError>) {
         match loaded {
             Ok(Loaded::Hosts(record, Ok(hosts))) => self.state.add_job(&record, hosts, None),
             Ok(Loaded::Hosts(record, Err(err))) => self.state.host_list_failed(&record, &err),
             Ok(Loaded::Order(job, result)) => self.state.order_loaded(job, result),
             Ok(Loaded::Removed(job)) => self.state.removal_ended(job),
+            Ok(Loaded::Pinged) => {}
             Err(err) => tracing::error!(
                 error = &err as &dyn std::error::Error,
                 "a task of the controller failed"
@@ -250,9 +300,6 @@ pub(super) fn tree_of(fleet: crate::id::FleetId, hosts: &[Host]) -> HostTree {
 }
 
 async fn until(due: Option<Duration>, now: Duration) {
-    match due {
-        // Wall-clock moments can step: look again at least this often.
-        Some(due) => tokio::time::sleep(due.saturating_sub(now).min(limits::SILENT_AFTER)).await,
-        None => std::future::pending().await,
-    }
+    let pause = due.map_or(TURN_EVERY, |due| due.saturating_sub(now));
+    tokio::time::sleep(pause.min(TURN_EVERY)).await;
 }

@@ -1,5 +1,6 @@
 //! What is kept of a job only while something may still be sent for it: the order, the cancel, and when to send them again. Pure.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,11 @@ pub(super) struct Live {
     order: StoredOrder,
     cancel: Option<Arc<Signed<CancelOrder>>>,
     /// One per host of the signed set, in its order.
-    sendings: Vec<Sending>,
+    sendings: Box<[Sending]>,
+    /// The places in `sendings`, in the order of the hosts' names.
+    by_name: Box<[usize]>,
+    /// The places in `sendings` to which something is sent, by when.
+    due: BTreeSet<(Duration, usize)>,
 }
 
 /// The order, which is read back from the store when it is first needed again.
@@ -50,9 +55,12 @@ pub(super) struct Sends {
 impl Live {
     pub(super) fn new(hosts: Arc<[Host]>, envelope: Option<Digest>) -> Self {
         let addressed = hosts.iter().enumerate().filter(|(_, host)| !host.unreachable);
-        let sendings =
+        let sendings: Box<[_]> =
             addressed.map(|(host, _)| Sending { host, next: None, pause: RESEND_MIN }).collect();
-        Self { hosts, envelope, order: StoredOrder::NotRead, cancel: None, sendings }
+        let mut by_name: Box<[_]> = (0..sendings.len()).collect();
+        by_name.sort_unstable_by_key(|place| &hosts[sendings[*place].host].identity.name);
+        let (order, due) = (StoredOrder::NotRead, BTreeSet::new());
+        Self { hosts, envelope, order, cancel: None, sendings, by_name, due }
     }
 
     /// The order is at hand.
@@ -63,10 +71,9 @@ impl Live {
     /// The order could not be read: it is tried again when it would have been sent again.
     pub(super) fn order_not_read(&mut self, now: Duration) {
         self.order = StoredOrder::NotRead;
-        for sending in &mut self.sendings {
-            if sending.next.is_some_and(|next| next <= now) {
-                sending.postpone(now);
-            }
+        let due: Vec<_> = self.due.iter().take_while(|(at, _)| *at <= now).copied().collect();
+        for (_, place) in due {
+            self.postpone(place, now);
         }
     }
 
@@ -75,27 +82,27 @@ impl Live {
         if matches!(self.order, StoredOrder::BeingRead) && self.cancel.is_none() {
             return None;
         }
-        self.sendings.iter().filter_map(|sending| sending.next).min()
+        self.due.first().map(|(at, _)| *at)
     }
 
-    /// Everything is sent to every host at `now`.
-    pub(super) fn send_to_all(&mut self, now: Duration) {
-        for sending in &mut self.sendings {
-            sending.restart(now);
+    /// Everything is sent to every host from `at` on.
+    pub(super) fn send_to_all(&mut self, at: Duration) {
+        for place in 0..self.sendings.len() {
+            self.restart(place, at);
         }
     }
 
-    /// Everything is sent to one host at `now`.
-    pub(super) fn send_to(&mut self, identity: &Identity, now: Duration) {
-        if let Some(sending) = self.sending(identity) {
-            sending.restart(now);
+    /// Everything is sent to one host from `at` on.
+    pub(super) fn send_to(&mut self, identity: &Identity, at: Duration) {
+        if let Some(place) = self.place(identity) {
+            self.restart(place, at);
         }
     }
 
     /// Nothing more is sent to one host, until a hello gives a reason.
     pub(super) fn stop(&mut self, identity: &Identity) {
-        if let Some(sending) = self.sending(identity) {
-            sending.next = None;
+        if let Some(place) = self.place(identity) {
+            self.schedule(place, None);
         }
     }
 
@@ -107,23 +114,24 @@ impl Live {
         self.cancel = Some(cancel);
     }
 
-    /// What is due at `now`: the order, or once there is one the cancel. `wants` says of a host whether its execution is open and the
-    /// host live, so that sending makes sense; `repeats` whether it is sent again by itself. If not, it is sent only in answer to a
-    /// hello, so once.
+    /// What is due at `now`, at most so many messages: the order, or once there is one the cancel. `wants` says of a host whether its
+    /// execution is open and the host live, so that sending makes sense; `repeats` whether it is sent again by itself. If not, it is
+    /// sent only in answer to a hello, so once.
     pub(super) fn take_due(
         &mut self,
         now: Duration,
+        at_most: usize,
         repeats: bool,
         wants: impl Fn(&Identity) -> bool,
     ) -> Sends {
         let mut sends = Sends::default();
-        for (place, sending) in self.sendings.iter_mut().enumerate() {
-            if sending.next.is_none_or(|next| next > now) {
-                continue;
-            }
-            let identity = &self.hosts[sending.host].identity;
+        while sends.messages.len() < at_most
+            && let Some((at, place)) = self.due.first().copied()
+            && at <= now
+        {
+            let identity = &self.hosts[self.sendings[place].host].identity;
             if !wants(identity) {
-                sending.next = None;
+                self.schedule(place, None);
                 continue;
             }
             let outbound = match (&self.cancel, &self.order) {
@@ -135,39 +143,46 @@ impl Live {
                 (None, StoredOrder::NotRead | StoredOrder::BeingRead)
                     if self.envelope.is_some() =>
                 {
-                    sends.wants_order |= matches!(self.order, StoredOrder::NotRead);
-                    // It goes out as soon as the order has been read.
-                    continue;
+                    // It goes out as soon as the order has been read, to this host and to all the others.
+                    sends.wants_order = matches!(self.order, StoredOrder::NotRead);
+                    self.order = StoredOrder::BeingRead;
+                    break;
                 }
                 (None, StoredOrder::NotRead | StoredOrder::BeingRead) => None,
             };
             sends.messages.extend(outbound.map(|outbound| (identity.name.clone(), outbound)));
-            sending.postpone(now);
+            self.postpone(place, now);
             if !repeats {
-                sending.next = None;
+                self.schedule(place, None);
             }
-        }
-        if sends.wants_order {
-            self.order = StoredOrder::BeingRead;
         }
         sends
     }
 
-    fn sending(&mut self, identity: &Identity) -> Option<&mut Sending> {
-        let hosts = Arc::clone(&self.hosts);
-        self.sendings.iter_mut().find(|sending| hosts[sending.host].identity == *identity)
-    }
-}
-
-impl Sending {
-    fn restart(&mut self, now: Duration) {
-        self.next = Some(now);
-        self.pause = RESEND_MIN;
+    /// Where `identity` is among those to which something may be sent.
+    fn place(&self, identity: &Identity) -> Option<usize> {
+        let of = |place: usize| &self.hosts[self.sendings[place].host].identity;
+        let found = self.by_name.binary_search_by(|place| of(*place).name.cmp(&identity.name));
+        found.ok().map(|at| self.by_name[at]).filter(|place| of(*place) == identity)
     }
 
-    fn postpone(&mut self, now: Duration) {
-        self.next = Some(now + self.pause);
-        self.pause = (2 * self.pause).min(RESEND_MAX);
+    fn restart(&mut self, place: usize, at: Duration) {
+        self.sendings[place].pause = RESEND_MIN;
+        self.schedule(place, Some(at));
+    }
+
+    fn postpone(&mut self, place: usize, now: Duration) {
+        let pause = self.sendings[place].pause;
+        self.sendings[place].pause = (2 * pause).min(RESEND_MAX);
+        self.schedule(place, Some(now + pause));
+    }
+
+    fn schedule(&mut self, place: usize, next: Option<Duration>) {
+        let before = std::mem::replace(&mut self.sendings[place].next, next);
+        if let Some(before) = before {
+            self.due.remove(&(before, place));
+        }
+        self.due.extend(next.map(|next| (next, place)));
     }
 }
 
@@ -176,6 +191,8 @@ mod tests {
     use super::*;
     use crate::controller::follow::tree_of;
     use crate::id::{FleetId, JournalId, PublicKey};
+
+    const MANY: usize = 1000;
 
     fn live() -> (Live, Identity) {
         let name = "a".parse().unwrap();
@@ -199,7 +216,7 @@ mod tests {
         let mut sent_at = Vec::new();
         for _ in 0..7 {
             let due = live.due().unwrap();
-            assert_eq!(live.take_due(due, true, |_| true).messages.len(), 1);
+            assert_eq!(live.take_due(due, MANY, true, |_| true).messages.len(), 1);
             sent_at.push(due.as_millis());
         }
         assert_eq!(sent_at, [0, 300, 900, 2100, 4500, 9300, 14300]);
@@ -212,7 +229,7 @@ mod tests {
         let (mut live, identity) = live();
         ready(&mut live);
         live.send_to(&identity, Duration::ZERO);
-        assert_eq!(live.take_due(Duration::ZERO, false, |_| true).messages.len(), 1);
+        assert_eq!(live.take_due(Duration::ZERO, MANY, false, |_| true).messages.len(), 1);
         assert_eq!(live.due(), None);
     }
 
@@ -220,14 +237,14 @@ mod tests {
     fn a_cancel_takes_the_place_of_the_order_and_never_spins() {
         let (mut live, _) = live();
         live.send_to_all(Duration::ZERO);
-        assert!(live.take_due(Duration::ZERO, true, |_| true).wants_order);
+        assert!(live.take_due(Duration::ZERO, MANY, true, |_| true).wants_order);
         live.set_cancel(Arc::new(Signed::from_text("cancel".into())));
         live.send_to_all(Duration::ZERO);
-        let first = live.take_due(Duration::ZERO, true, |_| true).messages;
+        let first = live.take_due(Duration::ZERO, MANY, true, |_| true).messages;
         assert!(matches!(first.as_slice(), [(_, Outbound::Cancel(_))]), "{first:?}");
         assert_eq!(live.due(), Some(RESEND_MIN), "also while the order is being read");
         ready(&mut live);
-        let second = live.take_due(RESEND_MIN, true, |_| true).messages;
+        let second = live.take_due(RESEND_MIN, MANY, true, |_| true).messages;
         assert!(matches!(second.as_slice(), [(_, Outbound::Cancel(_))]), "{second:?}");
     }
 
@@ -235,10 +252,10 @@ mod tests {
     fn an_order_that_cannot_be_read_is_tried_again_after_a_pause() {
         let (mut live, _) = live();
         live.send_to_all(Duration::ZERO);
-        assert!(live.take_due(Duration::ZERO, true, |_| true).wants_order);
+        assert!(live.take_due(Duration::ZERO, MANY, true, |_| true).wants_order);
         live.order_not_read(Duration::ZERO);
         assert_eq!(live.due(), Some(RESEND_MIN));
-        assert!(live.take_due(RESEND_MIN, true, |_| true).wants_order);
+        assert!(live.take_due(RESEND_MIN, MANY, true, |_| true).wants_order);
     }
 
     #[test]
@@ -246,7 +263,7 @@ mod tests {
         let (mut live, _) = live();
         ready(&mut live);
         live.send_to_all(Duration::ZERO);
-        assert!(live.take_due(Duration::ZERO, true, |_| false).messages.is_empty());
+        assert!(live.take_due(Duration::ZERO, MANY, true, |_| false).messages.is_empty());
         assert_eq!(live.due(), None);
     }
 
@@ -254,10 +271,53 @@ mod tests {
     fn an_order_that_is_not_at_hand_is_read_once_and_then_sent() {
         let (mut live, _) = live();
         live.send_to_all(Duration::ZERO);
-        assert!(live.take_due(Duration::ZERO, true, |_| true).wants_order);
-        assert!(!live.take_due(Duration::ZERO, true, |_| true).wants_order);
+        assert!(live.take_due(Duration::ZERO, MANY, true, |_| true).wants_order);
+        assert!(!live.take_due(Duration::ZERO, MANY, true, |_| true).wants_order);
         assert_eq!(live.due(), None, "nothing is due while it is read");
         ready(&mut live);
-        assert_eq!(live.take_due(live.due().unwrap(), true, |_| true).messages.len(), 1);
+        assert_eq!(live.take_due(live.due().unwrap(), MANY, true, |_| true).messages.len(), 1);
+    }
+    fn host(name: &str) -> Host {
+        let name = name.parse().unwrap();
+        let identity =
+            Identity { name, key: PublicKey::from_bytes([1; 32]), journal: JournalId::random() };
+        Host { identity, unreachable: false }
+    }
+
+    #[test]
+    fn what_finds_no_room_stays_due() {
+        let hosts: Arc<[Host]> = ["a", "b", "c"].map(host).into();
+        let mut live = Live::new(hosts, Some(Digest::of(b"x")));
+        ready(&mut live);
+        live.send_to_all(Duration::ZERO);
+        let first = live.take_due(Duration::ZERO, 2, true, |_| true).messages;
+        assert_eq!((first.len(), live.due()), (2, Some(Duration::ZERO)));
+        let rest = live.take_due(Duration::ZERO, 2, true, |_| true).messages;
+        assert_eq!((rest.len(), live.due()), (1, Some(RESEND_MIN)));
+    }
+
+    #[test]
+    fn hosts_are_found_whatever_their_order() {
+        let mut unreachable = host("b");
+        unreachable.unreachable = true;
+        let hosts: Arc<[Host]> = [host("c"), unreachable, host("a")].into();
+        let mut live = Live::new(Arc::clone(&hosts), Some(Digest::of(b"x")));
+        ready(&mut live);
+        for index in [0, 1, 2] {
+            live.send_to(&hosts[index].identity, Duration::ZERO);
+        }
+        live.send_to(&host("a").identity, Duration::ZERO);
+        let sent = live.take_due(Duration::ZERO, MANY, true, |_| true).messages;
+        let places: Vec<_> = sent
+            .into_iter()
+            .map(|(name, outbound)| match outbound {
+                Outbound::Order(_, place) => (name.to_string(), place),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(places, [("c".to_owned(), 0), ("a".to_owned(), 1)]);
+        live.stop(&hosts[0].identity);
+        live.stop(&hosts[2].identity);
+        assert_eq!(live.due(), None);
     }
 }

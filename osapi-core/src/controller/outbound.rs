@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::auth::envelope::Signed;
 use crate::auth::merkle::HostTree;
@@ -11,8 +11,15 @@ use crate::id::AgentName;
 use crate::message::word::OutputSettled;
 use crate::message::{Answer, CancelOrder, Order, Subject, ToAgent, Welcome, encode};
 
-/// Messages that wait to be published. What does not fit is lost, and sent again by whoever waits for an answer.
+/// Messages that wait to be published. Orders and cancels wait for room; what else does not fit is lost, and sent again by whoever waits
+/// for an answer.
 const QUEUE: usize = 8192;
+
+/// Places in the queue that orders and cancels leave to answers and welcomes.
+const RESERVE: usize = 2048;
+
+/// Room for orders that is worth waking up for.
+const ROOM: usize = 512;
 
 /// A signed order, ready to be sent to any of its hosts.
 #[derive(Debug)]
@@ -50,14 +57,22 @@ impl Outbound {
 
 /// Where messages to agents are handed in.
 #[derive(Debug, Clone)]
-pub(super) struct Outbox(mpsc::Sender<(AgentName, Outbound)>);
+pub(super) struct Outbox {
+    hand_in: mpsc::Sender<(AgentName, Outbound)>,
+    emptied: Arc<Notify>,
+}
 
 impl Outbox {
     /// An outbox, and the task that empties it until every clone is gone.
     pub(super) fn new(bus: Arc<dyn Bus>) -> (Self, impl Future<Output = ()> + Send) {
         let (hand_in, mut queue) = mpsc::channel::<(AgentName, Outbound)>(QUEUE);
+        let outbox = Self { hand_in, emptied: Arc::default() };
+        let emptied = Arc::clone(&outbox.emptied);
         let send_all = async move {
             while let Some((name, outbound)) = queue.recv().await {
+                if queue.len() + RESERVE + ROOM <= QUEUE {
+                    emptied.notify_one();
+                }
                 let Some(message) = outbound.message() else { continue };
                 let bytes = encode(&message).into();
                 if let Err(err) = bus.publish(&Subject::To(name.clone()), bytes).await {
@@ -65,17 +80,30 @@ impl Outbox {
                 }
             }
         };
-        (Self(hand_in), send_all)
+        (outbox, send_all)
     }
 
     /// Hands a message in.
     pub(super) fn send(&self, to: &AgentName, outbound: Outbound) {
-        match self.0.try_send((to.clone(), outbound)) {
+        match self.hand_in.try_send((to.clone(), outbound)) {
             Err(mpsc::error::TrySendError::Full(_)) => {
                 tracing::warn!(agent = %to, "the queue of messages to agents is full: one was dropped");
             }
             // The controller is stopping.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
         }
+    }
+
+    /// How many orders and cancels may be handed in.
+    pub(super) fn room(&self) -> usize {
+        self.hand_in.capacity().saturating_sub(RESERVE)
+    }
+
+    /// Waits until it is worth asking for [`Self::room`] again.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again: a wake-up that nobody waited for is kept.
+    pub(super) async fn emptied(&self) {
+        self.emptied.notified().await;
     }
 }

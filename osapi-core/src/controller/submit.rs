@@ -114,15 +114,27 @@ impl Controller {
     }
 }
 
-/// The hosts that the target names, as they are now.
+/// The hosts that the target names, as they are now. While agents may still answer the ping of a new connection, `_any` waits for one.
 async fn candidates(shared: &Shared, target: &Target) -> Result<Vec<Host>, Error> {
     view_of_agents(shared).await?;
-    let (target, max) = (target.clone(), shared.config.max_jobs);
-    let resolved = shared.ask(move |state| match state.index.len() {
-        kept if kept >= max => Err(Error::TooManyJobs(kept)),
-        _ => resolve(&target, &state.roster, state.boottime()),
-    });
-    resolved.await?
+    let mut heard = shared.heard.subscribe();
+    loop {
+        let (target, max) = (target.clone(), shared.config.max_jobs);
+        let resolved = shared.ask(move |state| {
+            let resolved = match state.index.len() {
+                kept if kept >= max => Err(Error::TooManyJobs(kept)),
+                _ => resolve(&target, &state.roster, state.boottime()),
+            };
+            (resolved, state.answers_due())
+        });
+        match resolved.await? {
+            // Who was heard, or that the time is over, shows at the next look.
+            (Err(Error::NoLiveHost), Some(left)) => {
+                drop(tokio::time::timeout(left, heard.changed()).await);
+            }
+            (resolved, _) => return resolved,
+        }
+    }
 }
 
 /// Writes the order and the host list, then the record.

@@ -62,6 +62,10 @@ pub const RESEND_MAX: Duration = Duration::from_secs(5);
 pub const HELLO_EVERY: Duration = Duration::from_secs(10);
 /// An agent that was not heard for this long is silent.
 pub const SILENT_AFTER: Duration = Duration::from_secs(30);
+/// After this time without a receipt, controllers that did not make a job begin to send it too.
+pub const JOIN_AFTER: Duration = Duration::from_secs(2);
+/// Time that agents have to answer the ping of a controller that has just connected.
+pub const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 /// Largest difference of clocks that is tolerated.
 pub const SKEW_MAX: Duration = Duration::from_secs(30);
 /// Past the last moment at which a word was due, before an execution settles as `no_answer`.

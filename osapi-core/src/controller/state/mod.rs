@@ -1,7 +1,9 @@
 //! What a controller knows, and what follows from each thing that it learns. No I/O: what is to be done is handed out as [`Effect`]s.
 //!
-//! Here is what time brings; [`told`] is what the store tells, [`words`] what agents say.
+//! Here is what time brings; [`told`] is what the store tells, [`words`] what agents say, [`sending`] what goes out to them.
 
+mod overheard;
+mod sending;
 mod told;
 mod words;
 
@@ -21,9 +23,12 @@ use crate::auth::envelope::Signed;
 use crate::auth::keys::KeyRing;
 use crate::backend::{Bucket, Cursor, Entry, Key, StoreError};
 use crate::clock::Timestamp;
-use crate::id::{AgentName, Digest, Identity, JobId};
+use crate::id::{AgentName, Digest, JobId};
 use crate::job::JobRecord;
-use crate::job::limits::{CONNECTED_MIN, SKEW_MAX};
+use crate::job::limits::{ANSWERS_WITHIN, CONNECTED_MIN, SKEW_MAX};
+use overheard::Overheard;
+
+pub(super) use told::From;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -81,6 +86,10 @@ pub(super) struct State {
     removing: HashSet<JobId>,
     /// Reports that this controller has verified and is writing.
     verified: HashSet<Digest>,
+    /// Receipts for jobs that are not known yet.
+    overheard: Overheard,
+    /// Whether orders wait for room in the outbox.
+    is_held_back: bool,
     linked: Option<bool>,
     connected_since: Option<Now>,
     /// When what is known was last current.
@@ -119,6 +128,8 @@ impl State {
             removed: HashSet::new(),
             removing: HashSet::new(),
             verified: HashSet::new(),
+            overheard: Overheard::default(),
+            is_held_back: false,
             linked: None,
             connected_since: None,
             current: shared.clock.wall(),
@@ -153,10 +164,21 @@ impl State {
             return false;
         }
         self.linked = Some(up);
-        let now = self.now();
-        self.connected_since = up.then_some(now);
-        self.roster.set_listening(up.then_some(now.boottime));
+        self.listen_anew();
         up
+    }
+
+    /// What was not heard until now says nothing about silence.
+    pub(super) fn listen_anew(&mut self) {
+        let now = (self.linked == Some(true)).then(|| self.now());
+        self.connected_since = now;
+        self.roster.set_listening(now.map(|now| now.boottime));
+    }
+
+    /// How long agents may still take to answer the ping of this connection; `None` once they had their time.
+    pub(super) fn answers_due(&self) -> Option<Duration> {
+        let since = self.connected_since?.boottime;
+        (since + ANSWERS_WITHIN).checked_sub(self.boottime()).filter(|left| !left.is_zero())
     }
 
     /// When something is due, as a moment of the boottime clock.
@@ -170,7 +192,8 @@ impl State {
         let remove = due.remove.filter(|_| self.removing.len() < REMOVALS_MAX);
         let settle = settle.map(|at| now.boottime + at.since(now.wall));
         let remove = remove.map(|at| now.boottime + at.since(self.unstepped(now)));
-        [due.send, settle, remove].into_iter().flatten().min()
+        let send = due.send.filter(|_| !self.is_held_back);
+        [send, settle, remove].into_iter().flatten().min()
     }
 
     /// Does whatever is due.
@@ -184,44 +207,13 @@ impl State {
             let current = self.current;
             self.index.change(job, |tracked| tracked.view.settle(current, since));
         }
-        for job in self.index.due_to_send(now.boottime) {
-            self.send_due(job, now);
-        }
+        self.send_all_due(now);
         let room = REMOVALS_MAX.saturating_sub(self.removing.len());
         for job in self.index.due_to_remove(self.unstepped(now), room) {
             self.remove(job);
         }
         self.tell_awaited();
         self.publish_ready();
-    }
-
-    fn send_due(&mut self, job: JobId, now: Now) {
-        let (roster, effects) = (&self.roster, &mut self.effects);
-        self.index.change(job, |tracked| {
-            let (view, damaged) = (&tracked.view, tracked.damaged.is_some());
-            let Some(live) = tracked.live.as_deref_mut() else { return };
-            let repeats = match live.has_cancel() {
-                true => !view.is_settled(),
-                false => now.wall < view.facts().not_after,
-            };
-            // A job that somebody has cancelled never goes out, also while the cancel cannot be sent.
-            let withheld = damaged || (view.cancel_requested_at().is_some() && !live.has_cancel());
-            let wants = |identity: &Identity| {
-                let open = view.row(&identity.name).is_some_and(|row| !row.is_final());
-                open && !withheld && roster.is_live(identity, now.boottime)
-            };
-            let sends = live.take_due(now.boottime, repeats, wants);
-            effects.extend(
-                sends.messages.into_iter().map(|(to, outbound)| Effect::Send(to, outbound)),
-            );
-            if let (true, Some(envelope)) = (sends.wants_order, live.envelope) {
-                effects.push(Effect::LoadOrder(WantedOrder {
-                    job,
-                    envelope,
-                    hosts: Arc::clone(&live.hosts),
-                }));
-            }
-        });
     }
 
     fn publish_ready(&mut self) {

@@ -16,10 +16,18 @@ use crate::controller::registration;
 use crate::controller::roster::Registered;
 use crate::id::JobId;
 use crate::job::facts::{Place, StoredReport};
+use crate::job::limits::JOIN_AFTER;
 use crate::job::record::{ClaimRecord, JobRecord};
 use crate::job::view::{self, JobView};
 use crate::job::{Host, Report};
 use crate::message::CancelOrder;
+
+/// Who made something that is to be sent: whoever made it sends it at once, the others join in later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::controller) enum From {
+    Here,
+    Elsewhere,
+}
 
 impl State {
     pub(in crate::controller) fn absorb(&mut self, told: Told) {
@@ -163,30 +171,39 @@ impl State {
         self.insert(record, Vec::new(), Some(damage(err)));
     }
 
-    /// A job whose host list is at hand; with the order if this controller has just made it.
+    /// A job whose host list is at hand; with the order if this controller has just made it, and so is the one to send it.
     pub(in crate::controller) fn add_job(
         &mut self,
         record: &JobRecord,
         hosts: Vec<Host>,
         order: Option<Arc<Dispatchable>>,
     ) {
-        if self.removed.contains(&record.job) || self.index.get(record.job).is_some() {
-            self.loading.remove(&record.job);
+        let (job, now) = (record.job, self.boottime());
+        let is_known = self.index.get(job).is_some();
+        if self.removed.contains(&job) || (is_known && order.is_none()) {
+            self.loading.remove(&job);
             return;
         }
         if let Some(seen) = self.scans.get_mut(&Bucket::Jobs) {
-            seen.insert(Key::of(&[&record.job]));
+            seen.insert(Key::of(&[&job]));
         }
-        self.insert(record, hosts, None);
-        let now = self.boottime();
-        self.index.change(record.job, |tracked| {
-            if let Some(live) = tracked.live.as_deref_mut() {
-                if let Some(order) = order {
+        if !is_known {
+            self.insert(record, hosts, None);
+        }
+        self.index.change(job, |tracked| {
+            let Some(live) = tracked.live.as_deref_mut() else { return };
+            match order {
+                Some(order) => {
                     live.set_order(order);
+                    live.send_to_all(now);
                 }
-                live.send_to_all(now);
+                // Whoever made it sends it. If nothing is heard of that, it is sent from here too.
+                None => live.send_to_all(now + JOIN_AFTER),
             }
         });
+        for receipt in self.overheard.take(job) {
+            self.on_receipt(receipt);
+        }
     }
 
     fn insert(&mut self, record: &JobRecord, hosts: Vec<Host>, damaged: Option<Box<str>>) {
@@ -218,7 +235,7 @@ impl State {
             }
             Bucket::Cancels => {
                 let record: CancelRecord = records::decode(&entry)?;
-                self.take_cancel(job, record.cancel, record.at);
+                self.take_cancel(job, record.cancel, record.at, From::Elsewhere);
             }
             _ => self.take_reports(job, &entry)?,
         }
@@ -231,6 +248,7 @@ impl State {
         job: JobId,
         cancel: Signed<CancelOrder>,
         at: Timestamp,
+        from: From,
     ) {
         let ring = self.ring.as_ref().map(|(ring, _)| Arc::clone(ring));
         let authentic = ring.is_some_and(|ring| {
@@ -242,12 +260,15 @@ impl State {
         let now = self.boottime();
         self.index.change(job, |tracked| {
             tracked.view.on_cancel(at);
-            if let Some(live) = tracked.live.as_deref_mut()
-                && authentic
-                && !live.has_cancel()
-            {
+            let Some(live) = tracked.live.as_deref_mut() else { return };
+            let is_news = authentic && !live.has_cancel();
+            if is_news {
                 live.set_cancel(Arc::new(cancel));
-                live.send_to_all(now);
+            }
+            match from {
+                From::Here if authentic => live.send_to_all(now),
+                From::Elsewhere if is_news => live.send_to_all(now + JOIN_AFTER),
+                From::Here | From::Elsewhere => {}
             }
         });
     }

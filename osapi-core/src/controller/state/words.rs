@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Admission, Effect, State, damage};
+use super::{Admission, Effect, Knowledge, State, damage};
 use crate::backend::{Bucket, Key, StoreError};
 use crate::clock::Timestamp;
 use crate::controller::outbound::{Dispatchable, Outbound};
@@ -11,7 +11,7 @@ use crate::controller::roster::Registered;
 use crate::id::{Digest, Identity, JobId};
 use crate::job::view;
 use crate::job::word::{Listed, ReceiptKind};
-use crate::message::{Hello, Readiness, Receipt, Registration, Welcome};
+use crate::message::{Hello, Readiness, Receipt, Refusal, Registration, Welcome};
 
 impl State {
     pub(in crate::controller) fn on_hello(&mut self, hello: Hello) {
@@ -50,15 +50,21 @@ impl State {
         }
     }
 
-    pub(in crate::controller) fn on_receipt(&mut self, receipt: &Receipt) {
+    pub(in crate::controller) fn on_receipt(&mut self, receipt: Receipt) {
+        if self.knowledge(receipt.job) == Knowledge::Nothing {
+            if self.roster.knows(&receipt.identity) {
+                self.overheard.keep(receipt, self.boottime());
+            }
+            return;
+        }
         let Receipt { identity, instance, job, kind } = receipt;
         let now = self.shared.clock.wall();
-        self.index.change(*job, |tracked| {
-            tracked.view.on_receipt(identity, *instance, *kind, now);
+        self.index.change(job, |tracked| {
+            tracked.view.on_receipt(&identity, instance, kind, now);
             let Some(live) = tracked.live.as_deref_mut() else { return };
             match kind {
                 ReceiptKind::Accepted | ReceiptKind::Started { .. } if !live.has_cancel() => {
-                    live.stop(identity)
+                    live.stop(&identity)
                 }
                 ReceiptKind::Accepted
                 | ReceiptKind::Started { .. }
@@ -66,6 +72,12 @@ impl State {
                 | ReceiptKind::Refused(_) => {}
             }
         });
+        // What it lacks is in a welcome; the order is sent again anyway.
+        if let ReceiptKind::Refused(Refusal::UnknownKey | Refusal::NotReady) = kind
+            && self.roster.knows(&identity)
+        {
+            self.welcome(&identity);
+        }
     }
 
     /// An agent whose registration is in the store.

@@ -65,7 +65,7 @@ async fn a_silent_host_is_listed_and_never_sent_anything() {
     let fleet = Fleet::new();
     let controller = fleet.controller().await;
     let mut silent = fleet.ready_agent("db-01", &controller).await;
-    tokio::time::advance(Duration::from_secs(31)).await;
+    tokio::time::sleep(Duration::from_secs(31)).await;
     let mut live = fleet.ready_agent("web-01", &controller).await;
     let job = controller.submit(&admin(), submission(&fleet, Target::All)).await.unwrap();
     assert_eq!(live.order().await.hosts.count, 1);
@@ -366,7 +366,7 @@ async fn a_repeated_request_gets_its_job_also_when_none_could_be_made_now() {
     let _agent = fleet.ready_agent("web-01", &controller).await;
     let request = Submission { target: Target::Any, ..keyed(&fleet, "k", b"a") };
     let job = controller.submit(&admin(), request.clone()).await.unwrap();
-    tokio::time::advance(Duration::from_secs(31)).await;
+    tokio::time::sleep(Duration::from_secs(31)).await;
     let fresh = submission(&fleet, Target::Any);
     assert!(matches!(controller.submit(&admin(), fresh).await, Err(Error::NoLiveHost)));
     assert_eq!(controller.submit(&admin(), request).await.unwrap(), job);

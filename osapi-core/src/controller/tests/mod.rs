@@ -1,7 +1,10 @@
 //! The controller against agents of the test's own, which do exactly what a test says.
 
 mod jobs;
+mod large;
 mod schedules;
+mod several;
+mod stores;
 mod words;
 
 use std::sync::Arc;
@@ -10,7 +13,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Config, Controller, Error, Idempotency, Parts, Submission, found_key_ring};
+use super::{Config, Controller, Error, Idempotency, Parts, Submission, found_key_ring, records};
 use crate::api::types::{AgentState, Encoding};
 use crate::auth::authorize::Permit;
 use crate::auth::envelope::Signed;
@@ -63,11 +66,16 @@ impl Fleet {
 
     /// A controller that is ready.
     async fn controller(&self) -> Controller {
+        self.controller_over(Arc::clone(&self.store)).await
+    }
+
+    /// A controller that is ready, on a store of its own or on its own way to the fleet's.
+    async fn controller_over(&self, store: Arc<dyn Store>) -> Controller {
         let keys = vec![RingKey { key: self.job_key().public(), usage: KeyUse::Job }];
         let ring = KeyRing::issue(&self.root, 1, self.clock.wall(), keys).unwrap();
-        while found_key_ring(&*self.store, &ring, &self.root.public()).await.is_err() {}
+        while found_key_ring(&*store, &ring, &self.root.public()).await.is_err() {}
         let controller = Controller::start(Parts {
-            store: Arc::clone(&self.store),
+            store,
             bus: Arc::clone(&self.bus),
             clock: Arc::clone(&self.clock),
             root: self.root.public(),
@@ -144,7 +152,12 @@ impl Agent {
     }
 
     async fn hello(&self, running: &[JobId], accepted: &[JobId]) {
-        let hello = Hello {
+        let hello = FromAgent::Hello(self.greeting(running, accepted));
+        self.say(Subject::Heard(self.identity.name.clone()), &hello).await;
+    }
+
+    fn greeting(&self, running: &[JobId], accepted: &[JobId]) -> Hello {
+        Hello {
             identity: self.identity.clone(),
             instance: self.instance,
             readiness: Readiness::Ready,
@@ -154,8 +167,7 @@ impl Agent {
             ring: 1,
             version: "0".into(),
             wall: self.clock.wall(),
-        };
-        self.say(Subject::Heard(self.identity.name.clone()), &FromAgent::Hello(hello)).await;
+        }
     }
 
     async fn receipt(&self, job: JobId, kind: ReceiptKind) {
@@ -164,8 +176,10 @@ impl Agent {
         self.say(Subject::Heard(self.identity.name.clone()), &FromAgent::Receipt(receipt)).await;
     }
 
+    /// The next message, within an hour of a test's time.
     async fn next(&mut self) -> ToAgent {
-        let delivery = self.inbox.next().await.unwrap();
+        let next = tokio::time::timeout(Duration::from_secs(3600), self.inbox.next());
+        let delivery = next.await.expect("nothing was said to the agent").unwrap();
         decode(&delivery.payload).unwrap()
     }
 

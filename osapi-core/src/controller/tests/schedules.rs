@@ -1,90 +1,19 @@
 //! Orders of events that are rare, each made to happen.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
-use tokio::sync::{Notify, watch};
-
+use super::stores::{HeldStore, Point};
 use super::*;
-use crate::backend::{Cursor, Entry, Link, Revision, StoreError, Watch};
-use crate::id::StoreId;
 use crate::job::JobRecord;
 use crate::message::CancelOrder;
 
-/// A store whose answer to `watch` is held back after the scan has begun.
-struct SlowWatch {
-    inner: Arc<dyn Store>,
-    slow: AtomicBool,
-    go_on: Notify,
-}
-
-#[async_trait]
-impl Store for SlowWatch {
-    fn id(&self) -> StoreId {
-        self.inner.id()
-    }
-    fn link(&self) -> watch::Receiver<Link> {
-        self.inner.link()
-    }
-    async fn get(&self, bucket: Bucket, key: &Key) -> Result<Option<Entry>, StoreError> {
-        self.inner.get(bucket, key).await
-    }
-    async fn get_latest(&self, bucket: Bucket, key: &Key) -> Result<Option<Entry>, StoreError> {
-        self.inner.get_latest(bucket, key).await
-    }
-    async fn create(
-        &self,
-        bucket: Bucket,
-        key: &Key,
-        value: bytes::Bytes,
-    ) -> Result<Cursor, StoreError> {
-        self.inner.create(bucket, key, value).await
-    }
-    async fn put(
-        &self,
-        bucket: Bucket,
-        key: &Key,
-        value: bytes::Bytes,
-    ) -> Result<Revision, StoreError> {
-        self.inner.put(bucket, key, value).await
-    }
-    async fn update(
-        &self,
-        bucket: Bucket,
-        key: &Key,
-        value: bytes::Bytes,
-        revision: Revision,
-    ) -> Result<Revision, StoreError> {
-        self.inner.update(bucket, key, value, revision).await
-    }
-    async fn purge(&self, bucket: Bucket, prefix: &Prefix) -> Result<u64, StoreError> {
-        self.inner.purge(bucket, prefix).await
-    }
-    async fn watch(
-        &self,
-        bucket: Bucket,
-        prefix: &Prefix,
-        from: Option<Cursor>,
-    ) -> Result<Watch, StoreError> {
-        let watch = self.inner.watch(bucket, prefix, from).await;
-        if bucket == Bucket::Jobs && self.slow.load(Ordering::Relaxed) {
-            self.go_on.notified().await;
-        }
-        watch
-    }
-    async fn head(&self, bucket: Bucket) -> Result<Cursor, StoreError> {
-        self.inner.head(bucket).await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_job_that_is_made_while_a_scan_begins_is_not_dropped_by_it() {
-    let inner: Arc<dyn Store> = Arc::new(EmbeddedStore::in_memory());
-    let store = Arc::new(SlowWatch { inner, slow: AtomicBool::new(false), go_on: Notify::new() });
+    let store = Arc::new(HeldStore::new(Arc::new(EmbeddedStore::in_memory())));
     let fleet = Fleet::over(Arc::clone(&store) as _, Arc::new(EmbeddedBus::new()));
     let controller = fleet.controller().await;
     let agent = fleet.ready_agent("web-01", &controller).await;
-    store.slow.store(true, Ordering::Relaxed);
+    store.hold(&[Point::Watched(Bucket::Jobs)]);
     tokio::time::sleep(Duration::from_secs(301)).await;
     agent.hello(&[], &[]).await;
     until_state(&controller, &agent.identity.name, AgentState::Ready).await;
@@ -93,7 +22,7 @@ async fn a_job_that_is_made_while_a_scan_begins_is_not_dropped_by_it() {
     let mut waiting = std::pin::pin!(controller.results(&me, job, None));
     let soon = tokio::time::timeout(Duration::from_millis(1), &mut waiting).await;
     assert!(soon.is_err(), "{soon:?}");
-    store.go_on.notify_one();
+    store.release();
     let soon = tokio::time::timeout(Duration::from_millis(1), &mut waiting).await;
     assert!(soon.is_err(), "who waits goes on waiting: {soon:?}");
     agent.send_report(&agent.report(job, Outcome::Exited { code: 0 }, b"")).await;

@@ -1,0 +1,58 @@
+//! What goes out to agents: orders and cancels that are due, as many as there is room for.
+
+use super::{Effect, State};
+use crate::controller::Now;
+use crate::controller::follow::WantedOrder;
+use crate::id::{Identity, JobId};
+
+/// Most messages of one job that are handed over before it is the turn of others.
+const AT_ONCE: usize = 256;
+
+impl State {
+    /// Whether something waits for room in the outbox.
+    pub(in crate::controller) fn is_held_back(&self) -> bool {
+        self.is_held_back
+    }
+
+    /// Sends what is due. What finds no room stays due.
+    pub(super) fn send_all_due(&mut self, now: Now) {
+        let mut room = self.shared.outbox.room();
+        self.is_held_back = false;
+        for job in self.index.due_to_send(now.boottime) {
+            if room == 0 {
+                self.is_held_back = true;
+                return;
+            }
+            room -= self.send_due(job, now, room.min(AT_ONCE));
+        }
+    }
+
+    /// Sends what is due for one job, at most so many messages. How many there were.
+    fn send_due(&mut self, job: JobId, now: Now, at_most: usize) -> usize {
+        let (roster, effects) = (&self.roster, &mut self.effects);
+        let sent = self.index.change(job, |tracked| {
+            let (view, damaged) = (&tracked.view, tracked.damaged.is_some());
+            let Some(live) = tracked.live.as_deref_mut() else { return 0 };
+            let repeats = match live.has_cancel() {
+                true => !view.is_settled(),
+                false => now.wall < view.facts().not_after,
+            };
+            // A job that somebody has cancelled never goes out, also while the cancel cannot be sent.
+            let withheld = damaged || (view.cancel_requested_at().is_some() && !live.has_cancel());
+            let wants = |identity: &Identity| {
+                let open = view.row(&identity.name).is_some_and(|row| !row.is_final());
+                open && !withheld && roster.is_live(identity, now.boottime)
+            };
+            let sends = live.take_due(now.boottime, at_most, repeats, wants);
+            if let (true, Some(envelope)) = (sends.wants_order, live.envelope) {
+                let hosts = std::sync::Arc::clone(&live.hosts);
+                effects.push(Effect::LoadOrder(WantedOrder { job, envelope, hosts }));
+            }
+            let count = sends.messages.len();
+            let messages = sends.messages.into_iter();
+            effects.extend(messages.map(|(to, outbound)| Effect::Send(to, outbound)));
+            count
+        });
+        sent.unwrap_or(0)
+    }
+}
