@@ -57,6 +57,8 @@ pub enum Change {
     Deleted(Key, Cursor),
     /// Everything that was there when the watch was opened has been told, and where the watch stands. Told once.
     CaughtUp(Cursor),
+    /// Where the watch stands, when what was last written there is gone and its removal is not told.
+    Reached(Cursor),
 }
 
 /// Whether a backend can be reached.

@@ -59,7 +59,7 @@ async fn all(store: &dyn Store) -> Result<Vec<Entry>, StoreError> {
     while let Some(change) = watch.next().await {
         match change? {
             Change::Put(entry) => entries.push(entry),
-            Change::Deleted(..) => {}
+            Change::Deleted(..) | Change::Reached(_) => {}
             Change::CaughtUp(_) => break,
         }
     }

@@ -30,6 +30,8 @@ pub(super) enum Told {
     Put(Bucket, Entry),
     /// A record was removed, and where the watch stands after that.
     Deleted(Bucket, Key, Cursor),
+    /// Where the watch stands, without a record to show for it.
+    Reached(Bucket, Cursor),
     /// The scan has told everything up to this cursor.
     ScanEnds(Bucket, Cursor),
     /// The bucket cannot be watched at present.
@@ -83,6 +85,7 @@ async fn scan_and_watch(
             Some(Err(err)) => return Err(err),
             Some(Ok(Change::Put(entry))) => Told::Put(bucket, entry),
             Some(Ok(Change::Deleted(key, cursor))) => Told::Deleted(bucket, key, cursor),
+            Some(Ok(Change::Reached(cursor))) => Told::Reached(bucket, cursor),
             Some(Ok(Change::CaughtUp(cursor))) => {
                 caught_up = true;
                 Told::ScanEnds(bucket, cursor)

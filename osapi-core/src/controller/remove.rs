@@ -110,7 +110,7 @@ async fn sweep_bucket(shared: &Shared, bucket: Bucket) -> Result<(), StoreError>
                     old.push(entry.key);
                 }
             }
-            Change::Deleted(..) => {}
+            Change::Deleted(..) | Change::Reached(_) => {}
             Change::CaughtUp(_) => break,
         }
     }

@@ -105,7 +105,9 @@ impl Told {
                     continue;
                 }
                 Change::Put(entry) => self.seen = Some(entry.cursor),
-                Change::Deleted(_, cursor) => self.seen = self.seen.max(Some(*cursor)),
+                Change::Deleted(_, cursor) | Change::Reached(cursor) => {
+                    self.seen = self.seen.max(Some(*cursor));
+                }
                 Change::CaughtUp(cursor) => {
                     assert!(!self.caught_up, "that it has caught up is told once");
                     assert!(self.seen <= Some(*cursor), "it has caught up with all that it told");
@@ -119,9 +121,12 @@ impl Told {
 
     /// The next change, which is a write.
     pub(super) async fn put(&mut self) -> Entry {
-        match self.next().await {
-            Change::Put(entry) => entry,
-            other => panic!("a write was to be told, not {other:?}"),
+        loop {
+            match self.next().await {
+                Change::Put(entry) => return entry,
+                Change::Reached(_) => {}
+                other => panic!("a write was to be told, not {other:?}"),
+            }
         }
     }
 
@@ -132,6 +137,7 @@ impl Told {
             match self.next().await {
                 Change::Put(entry) => entries.push(entry),
                 Change::CaughtUp(_) => return entries,
+                Change::Reached(_) => {}
                 Change::Deleted(key, _) => panic!("removal of {key} from before the watch"),
             }
         }

@@ -164,7 +164,7 @@ async fn a_watch_repeats_what_stands_and_leads_to_the_same() {
                 records.remove(&key);
                 seen = seen.max(Some(cursor));
             }
-            Change::CaughtUp(cursor) => seen = seen.max(Some(cursor)),
+            Change::CaughtUp(cursor) | Change::Reached(cursor) => seen = seen.max(Some(cursor)),
         }
     }
     assert!(told > 60, "some are told again: {told}");

@@ -78,7 +78,7 @@ impl Relay {
                 }
             }
             Change::Deleted(key, _) => self.last.retain(|earlier| earlier.key != *key),
-            Change::CaughtUp(_) => {}
+            Change::CaughtUp(_) | Change::Reached(_) => {}
         }
     }
 

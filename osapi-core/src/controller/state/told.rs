@@ -50,6 +50,7 @@ impl State {
                 self.note_read(bucket, cursor);
                 self.deleted(bucket, &key);
             }
+            Told::Reached(bucket, cursor) => self.note_read(bucket, cursor),
             Told::ScanEnds(bucket, cursor) => self.scan_ended(bucket, cursor),
             Told::Lost(bucket, err) => {
                 tracing::warn!(%bucket, error = &err as &dyn std::error::Error, "a bucket cannot be watched: it is opened again");

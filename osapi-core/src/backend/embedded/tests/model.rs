@@ -181,6 +181,7 @@ impl Pair {
                 Change::Put(entry) => found.push((entry.cursor.0, entry.key, entry.value)),
                 Change::CaughtUp(cursor) => break assert_eq!(cursor, Cursor(model.head)),
                 Change::Deleted(key, _) => panic!("removal of {key} from before the watch"),
+                Change::Reached(_) => panic!("removals are told"),
             }
         }
         assert_eq!(found, model.after(&prefix, from));
@@ -200,7 +201,7 @@ async fn replica(watch: &mut Watch, head: u64) -> Model {
                 model.records.remove(&key);
                 cursor
             }
-            Change::CaughtUp(cursor) => cursor,
+            Change::CaughtUp(cursor) | Change::Reached(cursor) => cursor,
         };
         assert!(cursor.0 >= model.head, "in the order of cursors");
         model.head = cursor.0;
