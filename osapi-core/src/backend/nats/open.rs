@@ -1,0 +1,108 @@
+//! Opening the store: the buckets that are missing are made, the others are checked, and one of them says which store it is.
+
+use std::time::Duration;
+
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::api::{CallError, code};
+use super::connection::{Line, Nats};
+use super::error::OpenError;
+use super::names::{self, jetstream};
+use super::options::StoreOptions;
+use super::settings::{self, IDENTIFIES};
+use super::store::{NatsStore, stream_info};
+use crate::backend::Bucket;
+use crate::id::StoreId;
+
+/// How long a cluster that has just started may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Opens the store behind `nats`.
+pub(super) async fn open(nats: Nats, options: StoreOptions) -> Result<NatsStore, OpenError> {
+    let opening =
+        Opening { line: nats.line(), options: &options, until: Instant::now() + PATIENCE };
+    let mut id = None;
+    for bucket in Bucket::ALL {
+        let found = opening.bucket(bucket).await?;
+        if bucket == IDENTIFIES {
+            let stream = names::stream(&opening.line.namespace, bucket);
+            id = Some(settings::store_id(&found).ok_or(OpenError::NotAStore(stream))?);
+        }
+    }
+    let id = id.expect("the identifying bucket is one of all");
+    Ok(NatsStore::new(nats, id))
+}
+
+struct Opening<'a> {
+    line: &'a Line,
+    options: &'a StoreOptions,
+    until: Instant,
+}
+
+impl Opening<'_> {
+    /// The settings of a bucket, which is made if it is missing.
+    async fn bucket(&self, bucket: Bucket) -> Result<Value, OpenError> {
+        let namespace = &self.line.namespace;
+        let found = loop {
+            match stream_info(self.line, bucket).await {
+                Ok(info) => break info.config,
+                Err(error) if error.code() == Some(code::NO_STREAM) => self.make(bucket).await?,
+                Err(error) => self.pause_after(error).await?,
+            }
+        };
+        let differences = settings::differences(namespace, bucket, self.options, &found);
+        if differences.is_empty() {
+            return Ok(found);
+        }
+        let stream = names::stream(namespace, bucket);
+        Err(OpenError::Settings { bucket, stream, differences })
+    }
+
+    /// Makes a bucket, unless another does at the same time: what is there then is read again.
+    async fn make(&self, bucket: Bucket) -> Result<(), OpenError> {
+        let namespace = &self.line.namespace;
+        let subject = jetstream::create_stream(&names::stream(namespace, bucket));
+        let request = settings::creation(namespace, bucket, self.options, StoreId::random());
+        match self.line.call::<IgnoredAny>(subject, &request).await {
+            Ok(_) => Ok(()),
+            Err(CallError::Refused(refusal)) => match refusal.err_code {
+                code::OTHER_CONFIGURATION => Ok(()),
+                code::TEMPORARILY_UNAVAILABLE => {
+                    self.pause_after(CallError::Refused(refusal)).await
+                }
+                code::NO_SUITABLE_PEERS | code::REPLICAS_WITHOUT_CLUSTER => {
+                    let replicas = self.options.replicas;
+                    Err(OpenError::Replicas { replicas, description: refusal.description })
+                }
+                code::NOT_ENABLED | code::NOT_ENABLED_FOR_ACCOUNT => Err(OpenError::NoJetStream),
+                _ => Err(OpenError::Refused { bucket, description: refusal.description }),
+            },
+            Err(error) => self.pause_after(error).await,
+        }
+    }
+
+    /// Waits a little before it is tried again, unless that is of no use.
+    async fn pause_after(&self, error: CallError) -> Result<(), OpenError> {
+        match error.code() {
+            Some(code::NOT_ENABLED | code::NOT_ENABLED_FOR_ACCOUNT) => {
+                return Err(OpenError::NoJetStream);
+            }
+            Some(code::TEMPORARILY_UNAVAILABLE) | None => {}
+            Some(_) => return Err(OpenError::Unavailable(error.into())),
+        }
+        // Nobody listens to the calls of JetStream where no server of the account has it.
+        let is_off =
+            matches!(error, CallError::Nobody) && !self.line.client.server_info().jetstream;
+        if is_off {
+            return Err(OpenError::NoJetStream);
+        }
+        if Instant::now() >= self.until {
+            return Err(OpenError::Unavailable(error.into()));
+        }
+        tokio::time::sleep(AGAIN).await;
+        Ok(())
+    }
+}
