@@ -6,6 +6,7 @@ mod bad_input;
 mod docs;
 mod doubles;
 mod local;
+mod nats;
 mod person;
 mod restart;
 mod roles;

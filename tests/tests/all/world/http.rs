@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
-use super::wait::PATIENCE;
+use osapi_tests::wait::PATIENCE;
 
 /// An API to be asked with a token.
 #[derive(Clone)]

@@ -6,12 +6,11 @@ mod processes;
 mod program;
 mod run;
 mod server;
-mod wait;
 
 pub(crate) use http::{Answer, Api, answer};
 pub(crate) use machine::Machine;
+pub(crate) use osapi_tests::wait::until;
 pub(crate) use processes::{end_all_of, of_job};
 pub(crate) use program::workspace;
 pub(crate) use run::{Invocation, Ran, finish};
 pub(crate) use server::Server;
-pub(crate) use wait::until;

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::program;
-use super::wait::PATIENCE;
+use osapi_tests::wait::PATIENCE;
 
 /// A program that is about to be run, with an environment of its own.
 pub(crate) struct Invocation {

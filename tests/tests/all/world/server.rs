@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::http::Api;
 use super::run::{Invocation, pid};
-use super::wait::{PATIENCE, until};
+use osapi_tests::wait::{PATIENCE, until};
 
 /// A running server, store and agent. Dropping it ends it.
 pub(crate) struct Server {
