@@ -2,9 +2,11 @@
 //!
 //! It is told one [`Event`] at a time and answers with [`Action`]s. Everything that decides is here; what decides whether a command
 //! may start is never asked of anything else. The order of writes: `starting` is journaled and synced, then deadline and cancel are
-//! checked once more, then comes [`Action::Start`]; an outcome is journaled and synced, then comes its report.
+//! checked once more, then comes [`Action::Start`]; an outcome is journaled and synced, then comes its report. Where an order asks for
+//! a claim, `accepted` with its nonce is journaled and synced before the claim is asked for, and `starting` follows its grant.
 
 mod check;
+mod claim;
 mod delivery;
 mod drain;
 mod event;
@@ -96,13 +98,15 @@ pub struct Machine {
     open: BTreeSet<JobId>,
     /// Queued jobs, first come first served; those that have left the queue are skipped.
     queue: VecDeque<JobId>,
-    /// Queued jobs by start deadline.
+    /// Queued jobs that came to a slot while their claim could not be asked for, in the order in which they did.
+    parked: VecDeque<JobId>,
+    /// Queued jobs, and those that claim a start, by start deadline.
     deadlines: BTreeSet<(Timestamp, JobId)>,
     /// Jobs whose acceptance is being synced.
     accepting: usize,
     /// Slots in use.
     busy: usize,
-    /// Answered reports, by when they may be forgotten.
+    /// Answered reports and closed jobs, by when they may be forgotten.
     kept: BTreeSet<(Timestamp, JobId)>,
     session: Session,
     writes: Writes,
@@ -126,6 +130,7 @@ impl Machine {
             bodies: HashMap::new(),
             open: BTreeSet::new(),
             queue: VecDeque::new(),
+            parked: VecDeque::new(),
             deadlines: BTreeSet::new(),
             accepting: 0,
             busy: 0,
@@ -208,6 +213,7 @@ impl Machine {
     pub fn needs_output(&self, job: JobId) -> bool {
         self.jobs.get(&job).is_some_and(|job| match &job.phase {
             Phase::Ended(delivery) => !delivery.ended.chunked.is_empty(),
+            Phase::Closed => false,
             _ => true,
         })
     }
@@ -231,6 +237,7 @@ impl Machine {
                 Wake::Drain => self.lose_patience(),
                 Wake::Timeout(job) => self.time_out(job),
                 Wake::Leftovers(job) => self.end_leftovers(job),
+                Wake::Claim(job) => self.ask_for_claim(job),
                 Wake::Report(job) => self.send_report(job),
                 Wake::Upload(job) => self.drive_upload(job),
             }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::keys::{KeyRing, SigningKey};
 use crate::id::{Digest, KeyId, PublicKey};
 use crate::job::{Report, limits};
-use crate::message::order::{Answer, CancelOrder, Order, Registration};
+use crate::message::order::{Answer, CancelOrder, ClaimRequest, Order, Registration};
 
 /// How every token begins.
 const HEADER: &str = "v4.public.";
@@ -44,6 +44,10 @@ impl Document for Registration {
 impl Document for Report {
     const ASSERTION: &'static str = "osapi/report/v1";
     const MAX: usize = limits::REPORT_MAX;
+}
+impl Document for ClaimRequest {
+    const ASSERTION: &'static str = "osapi/claim/v1";
+    const MAX: usize = 4 * 1024;
 }
 impl Document for Answer {
     const ASSERTION: &'static str = "osapi/answer/v1";

@@ -1,5 +1,5 @@
-//! Agents' words on `w` into the store: registrations, reports and output, each verified before it is written and answered once
-//! the store has it.
+//! Agents' words on `w` into the store: registrations, claim requests, reports and output, each verified before it is written and
+//! answered once the store has it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,15 +14,16 @@ use super::Shared;
 use super::error::Error;
 use super::outbound::Outbound;
 use super::records::{self, ReportBatch};
-use super::registration;
+use super::remove::is_gone;
 use super::state::Admission;
+use super::{claim, registration};
 use crate::auth::envelope::Signed;
 use crate::backend::{Bucket, Delivery, Key, StoreError, Subscription};
 use crate::id::{AgentName, Digest, Identity, JobId};
 use crate::job::record::VERSION;
 use crate::job::{Report, limits};
 use crate::message::word::{OutputChunk, OutputSettled};
-use crate::message::{Answer, AnswerKind, FromAgent, Registration, decode};
+use crate::message::{Answer, AnswerKind, ClaimRequest, FromAgent, Registration, decode};
 
 /// Most messages that are taken together.
 const BATCH: usize = 256;
@@ -75,6 +76,7 @@ impl Intake {
                     }
                 }
                 Ok(FromAgent::Register(signed)) => others.push(Other::Register(name, signed)),
+                Ok(FromAgent::Claim(signed)) => others.push(Other::Claim(name, signed)),
                 Ok(FromAgent::Output(chunk)) => others.push(Other::Output(name, chunk)),
                 Ok(FromAgent::Hello(_) | FromAgent::Receipt(_)) => {
                     tracing::debug!(agent = %name, "a hello or receipt came on the wrong subject");
@@ -96,6 +98,10 @@ impl Intake {
                 let result = registration::register(&self.shared, &name, &signed).await;
                 (name, result)
             }
+            Other::Claim(name, signed) => {
+                let result = self.answer_claim(&name, &signed).await;
+                (name, result)
+            }
             Other::Output(name, chunk) => {
                 let result = self.store_output(&name, chunk).await;
                 (name, result)
@@ -103,6 +109,32 @@ impl Intake {
         };
         if let Err(err) = result {
             tracing::warn!(agent = %name, error = &err as &dyn std::error::Error, "an agent's word could not be stored");
+        }
+    }
+
+    async fn answer_claim(
+        &self,
+        name: &AgentName,
+        signed: &Signed<ClaimRequest>,
+    ) -> Result<(), Error> {
+        if let Some((to, job, kind)) = claim::requested(&self.shared, name, signed).await? {
+            self.answer(&to, job, kind);
+        }
+        Ok(())
+    }
+
+    /// Whether the word of an agent on an execution counts. What depends on a claim that is not known is asked of the leader.
+    async fn admission(&self, job: JobId, identity: &Identity) -> Result<Admission, Error> {
+        let ask = || {
+            let asked = identity.clone();
+            self.shared.ask(move |state| state.admission(job, &asked))
+        };
+        match ask().await? {
+            Admission::NotClaimed(rule) => {
+                claim::look_up(&self.shared, rule, job, &identity.name).await?;
+                ask().await
+            }
+            known => Ok(known),
         }
     }
 
@@ -119,8 +151,13 @@ impl Intake {
             return None;
         }
         let digest = signed.digest();
-        let asked = identity.clone();
-        let admission = self.shared.ask(move |state| state.admission(job, &asked)).await.ok()?;
+        let admission = match self.admission(job, &identity).await {
+            Ok(admission) => admission,
+            Err(err) => {
+                tracing::warn!(agent = %name, %job, error = &err as &dyn std::error::Error, "whether a report counts cannot be read");
+                return None;
+            }
+        };
         let answer = match admission {
             Admission::Open | Admission::Present(_)
                 if !self.is_authentic(&signed, &identity, job) =>
@@ -138,7 +175,14 @@ impl Intake {
                 tracing::error!(agent = %name, %job, "a report of a host that the job is not for: refused");
                 AnswerKind::Conflict(digest)
             }
-            Admission::NoJob => self.is_gone(job).await.then_some(AnswerKind::Gone(digest))?,
+            // Nobody has claimed it: the agent has no business to report, and may have it later.
+            Admission::NotClaimed(_) => {
+                tracing::warn!(agent = %name, %job, "a report without a claim: not answered");
+                return None;
+            }
+            Admission::NoJob => {
+                is_gone(&self.shared, job).await.then_some(AnswerKind::Gone(digest))?
+            }
         };
         self.answer(&identity, job, answer);
         None
@@ -152,17 +196,6 @@ impl Intake {
                 && report.job == job
                 && report.identity == *identity
         })
-    }
-
-    /// Whether the job certainly is no more: the leader knows none, and its id is older than the retention.
-    async fn is_gone(&self, job: JobId) -> bool {
-        let age = self.shared.clock.wall().since(job.created_at());
-        let old = age > self.shared.config.retention + limits::QUEUE_FOR_MAX;
-        let key = Key::of(&[&job]);
-        let removed =
-            matches!(self.shared.store.get_latest(Bucket::Removed, &key).await, Ok(Some(_)));
-        (old || removed)
-            && matches!(self.shared.store.get_latest(Bucket::Jobs, &key).await, Ok(None))
     }
 
     /// Writes reports of one job in as few records as fit, and answers each once it is written.
@@ -223,12 +256,12 @@ impl Intake {
             tracing::warn!(agent = %name, "a chunk of output cannot be read");
             return Ok(());
         };
-        let asked = identity.clone();
-        let expected = match self.shared.ask(move |state| state.admission(job, &asked)).await? {
+        let expected = match self.admission(job, &identity).await? {
             Admission::Open | Admission::Present(_) => true,
             Admission::NotAddressed => false,
-            // It may be a job that was not read yet: the agent asks again.
-            Admission::NoJob if !self.is_gone(job).await => return Ok(()),
+            // It may be a job that was not read yet, or not claimed yet: the agent asks again.
+            Admission::NotClaimed(_) => return Ok(()),
+            Admission::NoJob if !is_gone(&self.shared, job).await => return Ok(()),
             Admission::NoJob => false,
         };
         // Chunks lie at fixed places, so that a range is read without reading what is before it.
@@ -259,6 +292,7 @@ impl Intake {
 
 enum Other {
     Register(AgentName, Signed<Registration>),
+    Claim(AgentName, Signed<ClaimRequest>),
     Output(AgentName, OutputChunk),
 }
 

@@ -5,6 +5,7 @@
 //! `follow`, the one task that owns what is known (`state`: `roster` of agents, `index` of jobs) and answers every question from it.
 
 mod cancel;
+mod claim;
 mod error;
 mod follow;
 mod founding;

@@ -99,6 +99,14 @@ pub(super) fn hosts_key(job: JobId, part: Digest) -> Key {
     Key::of(&[&job, &part])
 }
 
+/// The claim on the execution of one host, or on a job as a whole.
+pub(super) fn claim_key(job: JobId, host: Option<&AgentName>) -> Key {
+    match host {
+        Some(host) => Key::of(&[&job, host]),
+        None => Key::of(&[&job]),
+    }
+}
+
 pub(super) fn reports_key(job: JobId, writer: InstanceId, n: u64) -> Key {
     Key::of(&[&job, &writer, &n])
 }

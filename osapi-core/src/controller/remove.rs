@@ -72,6 +72,15 @@ async fn remove_all(shared: &Shared, job: JobId, by: Option<String>) -> Result<(
     purge_layers(&*shared.store, job).await
 }
 
+/// Whether the job certainly is no more: the leader knows none, and its id is older than the retention.
+pub(super) async fn is_gone(shared: &Shared, job: JobId) -> bool {
+    let age = shared.clock.wall().since(job.created_at());
+    let old = age > shared.config.retention + QUEUE_FOR_MAX;
+    let key = Key::of(&[&job]);
+    let removed = matches!(shared.store.get_latest(Bucket::Removed, &key).await, Ok(Some(_)));
+    (old || removed) && matches!(shared.store.get_latest(Bucket::Jobs, &key).await, Ok(None))
+}
+
 async fn purge_layers(store: &dyn Store, job: JobId) -> Result<(), StoreError> {
     let prefix = Prefix::of(&[&job]);
     for bucket in LAYERS {

@@ -47,6 +47,14 @@ pub enum Refusal {
     ClockSkew,
     /// The journal cannot be written.
     Journal,
+    /// Its claim is another's, or void.
+    Claimed,
+    /// The host does not perform it: its policy, or what it can do, forbids it.
+    Policy,
+    /// The agent is shutting down.
+    Draining,
+    /// Its start deadline has passed.
+    Late,
 }
 
 /// Why an execution is not in its agent's journal, by the agent's last word on it.
@@ -202,6 +210,10 @@ impl Refusal {
             Self::NotReady => "not_ready",
             Self::ClockSkew => "clock_skew",
             Self::Journal => "journal",
+            Self::Claimed => "claimed",
+            Self::Policy => "policy",
+            Self::Draining => "draining",
+            Self::Late => "late",
         }
     }
 }

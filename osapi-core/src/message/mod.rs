@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::record::VERSION;
 
-pub use order::{Answer, AnswerKind, CancelOrder, HostSet, Order, Registration};
+pub use order::{Answer, AnswerKind, CancelOrder, ClaimRequest, HostSet, Order, Registration};
 pub use subject::{Pattern, Subject};
 pub use word::{
     FromAgent, Hello, Ping, Readiness, Receipt, ReceiptKind, Refusal, ToAgent, Welcome,

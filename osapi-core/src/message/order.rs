@@ -1,4 +1,4 @@
-//! The bodies that are signed: orders, cancels, registrations and answers. (The report is in [`crate::job::report`].)
+//! The bodies that are signed: orders, cancels, registrations, claim requests and answers. (The report is in [`crate::job::report`].)
 
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +94,22 @@ pub struct Registration {
     pub at: Timestamp,
 }
 
+/// An agent's request to be the one that may start an execution, signed with its own key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimRequest {
+    /// Version of the request.
+    pub v: u8,
+    /// The fleet that the agent belongs to.
+    pub fleet: FleetId,
+    /// Who asks.
+    pub identity: Identity,
+    /// The job.
+    pub job: JobId,
+    /// Made and journaled with the acceptance of the order: only a request that repeats it is answered `yours` again, so that neither a
+    /// copy of the agent nor one whose journal was set back starts the job once more.
+    pub nonce: Nonce,
+}
+
 /// What a controller answers to a report or a claim request, signed with a job key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
@@ -121,6 +137,6 @@ pub enum AnswerKind {
     Gone(Digest),
     /// The claim that was asked for with this nonce is the agent's.
     Yours(Nonce),
-    /// The claim is another's, or void: never start the job.
+    /// The claim is another's, or void: never start the job. It was asked for with this nonce.
     Void(Nonce),
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::order::{Answer, CancelOrder, Order, Registration};
+use super::order::{Answer, CancelOrder, ClaimRequest, Order, Registration};
 use crate::auth::envelope::Signed;
 use crate::auth::keys::KeyRing;
 use crate::auth::merkle::Membership;
@@ -22,6 +22,8 @@ pub enum FromAgent {
     Receipt(Receipt),
     /// On `w`: let me in. Answered by a welcome.
     Register(Signed<Registration>),
+    /// On `w`: may I be the one who starts this? Answered by `yours` or `void`.
+    Claim(Signed<ClaimRequest>),
     /// On `w`: an execution ended. Answered by `stored`, `conflict` or `gone`.
     Report(Signed<Report>),
     /// On `w`: a part of the kept output of an execution, sent before its report.

@@ -9,7 +9,7 @@ use redb::{Database, TableDefinition};
 use super::*;
 use crate::auth::keys::SigningKey;
 use crate::executor::Handle;
-use crate::id::{Digest, FleetId, PublicKey};
+use crate::id::{Digest, FleetId, Nonce, PublicKey};
 use crate::job::report::Stream;
 use crate::job::{Exec, Operation};
 
@@ -37,13 +37,16 @@ fn ended() -> Ended {
     Ended { report: Digest::of(b"report"), started_at: Some(at), chunked, keep_until: Some(at) }
 }
 
+/// Every stage that a record may be in, `Ended` as the fourth.
 fn stages() -> Vec<Stage> {
     let handle = Handle { job: job(3), detail: serde_json::json!({ "pid": 12, "start": 5 }) };
     vec![
-        Stage::Accepted { operation: Operation::Exec(Exec::new("ls")) },
+        Stage::Accepted { operation: Operation::Exec(Exec::new("ls")), cancelled: false },
         Stage::Starting,
         Stage::Running { handle, at: Timestamp::from_unix_millis(1_700_000_000_001) },
         Stage::Ended(ended()),
+        Stage::Closed,
+        Stage::Accepted { operation: Operation::Exec(Exec::new("ls")), cancelled: true },
     ]
 }
 
@@ -61,7 +64,8 @@ async fn conforms(
     assert!(journal.entries().await.unwrap().is_empty());
 
     // Every stage survives, oldest job first, with its report.
-    let all: Vec<_> = (1..).map(job).zip(stages().into_iter().map(record)).collect();
+    let mut all: Vec<_> = (1..).map(job).zip(stages().into_iter().map(record)).collect();
+    all[5].1.nonce = Some(Nonce::random());
     let mut changes: Vec<_> =
         all.iter().rev().map(|(job, record)| Change::Put(*job, record.clone())).collect();
     changes.push(Change::Report(job(4), report("v4.public.exact bytes")));
@@ -88,7 +92,8 @@ async fn conforms(
     journal.commit(Vec::new()).await.unwrap();
     let journal = reopen(journal);
     let entries = journal.entries().await.unwrap();
-    assert_eq!(entries.iter().map(|(job, _)| *job).collect::<Vec<_>>(), [1, 2, 3].map(job));
+    let ids: Vec<_> = entries.iter().map(|(job, _)| *job).collect();
+    assert_eq!(ids, [1, 2, 3, 5, 6].map(job));
     assert_eq!(entries[0].1.stage, Stage::Ended(ended()));
     assert_eq!(journal.report(job(1)).await.unwrap(), Some(report("v4.public.1")));
     assert_eq!(journal.report(job(4)).await.unwrap(), None);
@@ -231,6 +236,23 @@ async fn what_a_newer_build_wrote_is_named() {
     let newer = kept().await;
     write_raw(&newer.path, "header", "header", r#"{"v":9}"#);
     assert!(matches!(open_error(&newer.path, &binding()), OpenError::Newer { .. }));
+}
+
+#[tokio::test]
+async fn what_builds_before_the_claim_exchange_wrote_is_read() {
+    let kept = kept().await;
+    let (name, body) = (job(7).to_string(), Digest::of(b"order"));
+    let operation = serde_json::to_string(&Operation::Exec(Exec::new("ls"))).unwrap();
+    let before = format!(
+        r#"{{"v":1,"body":"{body}","not_after":"2023-11-14T22:13:50Z","stage":{{"accepted":{{"operation":{operation}}}}}}}"#
+    );
+    write_raw(&kept.path, "records", &name, &before);
+    let entries = FileJournal::open(&kept.path, &binding()).unwrap().entries().await.unwrap();
+    let operation = Operation::Exec(Exec::new("ls"));
+    assert_eq!(entries[1].1, record(Stage::Accepted { operation, cancelled: false }));
+    // And what needs no claim is written as it was then.
+    let now = serde_json::to_string(&entries[1].1).unwrap();
+    assert!(!now.contains("nonce") && !now.contains("cancelled"), "{now}");
 }
 
 #[tokio::test]

@@ -82,10 +82,13 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// It waits for a slot; nothing of it was started.
+    /// It waits for a slot, or for the answer to its claim request; nothing of it was started.
     Accepted {
         /// What is to be done.
         operation: Operation,
+        /// A cancel came while its claim was asked for: it does not start, whatever the answer.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cancelled: bool,
     },
     /// From here on it may have been started, and is never started again.
     Starting,
@@ -98,6 +101,8 @@ pub enum Stage {
     },
     /// How it ended is in its report.
     Ended(Ended),
+    /// Its claim is another's, or void: it never starts here, and there is no report.
+    Closed,
 }
 
 /// An execution whose outcome is known.

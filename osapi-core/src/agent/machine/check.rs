@@ -72,8 +72,8 @@ pub(super) enum Judgement {
     Take,
     /// It is not taken, and nothing is written down: it may still be taken later.
     Refuse(Refusal),
-    /// It never starts, and that is its outcome.
-    Close(Outcome),
+    /// It never starts, and that is its outcome; or the receipt, where it cannot be reported.
+    Close(Outcome, Refusal),
 }
 
 /// Judges an authentic order for a job that is not known.
@@ -95,22 +95,20 @@ pub(super) fn judge(
         return Judgement::Refuse(Refusal::ClockSkew);
     }
     if clocks.passed(order.not_after) {
-        return Judgement::Close(Outcome::Expired);
+        return Judgement::Close(Outcome::Expired, Refusal::Late);
     }
+    let rejected = |failure, why| Judgement::Close(Outcome::Rejected(failure), why);
     if is_draining {
-        return rejected(Failure::new("draining", "the agent is shutting down"));
+        let failure = Failure::new("draining", "the agent is shutting down");
+        return rejected(failure, Refusal::Draining);
     }
     if let Err(invalid) = order.operation.validate() {
-        return rejected(Failure::new("invalid", invalid.to_string()));
+        return rejected(Failure::new("invalid", invalid.to_string()), Refusal::Policy);
     }
     match admit(&order.operation) {
         Ok(()) => Judgement::Take,
-        Err(failure) => rejected(failure),
+        Err(failure) => rejected(failure, Refusal::Policy),
     }
-}
-
-fn rejected(failure: Failure) -> Judgement {
-    Judgement::Close(Outcome::Rejected(failure))
 }
 
 /// The job that an order claims to be for. Nothing has confirmed it: it only tells the sender which of its orders was refused.

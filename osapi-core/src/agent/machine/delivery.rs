@@ -127,9 +127,8 @@ impl Machine {
             AnswerKind::Gone(report) => {
                 self.report_answered(job, report, Some(Notice::Gone(job)));
             }
-            AnswerKind::Yours(_) | AnswerKind::Void(_) => {
-                self.notice(Notice::AnswerIgnored(Some(job), "no claim was asked for"));
-            }
+            AnswerKind::Yours(nonce) => self.claim_answered(job, nonce, true),
+            AnswerKind::Void(nonce) => self.claim_answered(job, nonce, false),
         }
     }
 
@@ -163,7 +162,7 @@ impl Machine {
         self.put_lazily(job);
     }
 
-    /// Forgets what was answered and kept for long enough by both clocks. What it forgets, it will not take again.
+    /// Forgets what was answered, or closed, and kept for long enough by both clocks. What it forgets, it will not take again.
     pub(super) fn forget(&mut self) {
         let clocks = self.clocks();
         let mut forgot_until = self.header.forgot_until;

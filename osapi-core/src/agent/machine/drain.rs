@@ -26,6 +26,7 @@ impl Machine {
     pub(super) fn start_draining(&mut self) {
         if self.drain == Drain::No {
             self.drain = Drain::Waiting;
+            self.hand_back_claims();
             self.timers.set(Wake::Drain, self.now.boottime + self.config.drain_grace);
         }
     }
@@ -53,7 +54,9 @@ impl Machine {
             && self.writes.is_idle()
             && self.busy == 0
             && self.active().is_empty()
-            && (self.unanswered() == 0 || !self.session.is_up() || self.writes.is_broken())
+            && (self.unanswered() + self.ending_claims() == 0
+                || !self.session.is_up()
+                || self.writes.is_broken())
         {
             self.say_done();
         }
@@ -63,7 +66,7 @@ impl Machine {
         self.drain = Drain::Done;
         let drained = Drained {
             unanswered: self.unanswered(),
-            waiting: self.deadlines.len() + self.accepting,
+            waiting: self.deadlines.len() + self.accepting + self.ending_claims(),
             running: self.active().len(),
         };
         self.do_it(Action::Done(drained));

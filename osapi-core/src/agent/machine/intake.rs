@@ -10,7 +10,7 @@ use crate::auth::envelope::Signed;
 use crate::auth::keys::KeyUse;
 use crate::auth::merkle::Membership;
 use crate::executor::StopReason;
-use crate::id::{Digest, JobId};
+use crate::id::{Digest, JobId, Nonce};
 use crate::job::limits::{QUEUE_FOR_MAX, SKEW_MAX};
 use crate::job::record::VERSION;
 use crate::job::{ClaimRule, Outcome};
@@ -48,10 +48,6 @@ impl Machine {
         if order.not_after <= self.header.forgot_until {
             return self.refuse(Some(job), Refusal::NoMemory);
         }
-        // The exchange for a claim belongs here.
-        if order.claim != ClaimRule::None {
-            return self.refuse(Some(job), Refusal::Unsupported);
-        }
         if self.writes.is_broken() {
             return self.refuse(Some(job), Refusal::Journal);
         }
@@ -64,22 +60,44 @@ impl Machine {
         let admit = &self.config.admit;
         match check::judge(&order, clocks, self.highest_iat, is_draining, admit) {
             Judgement::Refuse(refusal) => self.refuse(Some(job), refusal),
-            Judgement::Close(outcome) => {
-                self.learn(order, body);
-                self.conclude_unstarted(job, outcome);
-            }
-            Judgement::Take if self.has_free_slot() => {
+            Judgement::Close(outcome, refusal) => match order.claim {
+                ClaimRule::None => {
+                    self.learn(order, body);
+                    self.conclude_unstarted(job, outcome);
+                }
+                // The report needs the claim, which only the host itself can take.
+                ClaimRule::Host if outcome != Outcome::Expired => {
+                    self.accept(order, body, Some(outcome));
+                }
+                // Another host may take it, or the store says by itself that it is too late.
+                ClaimRule::Host | ClaimRule::Job => self.refuse(Some(job), refusal),
+            },
+            Judgement::Take if order.claim == ClaimRule::None && self.has_free_slot() => {
                 self.learn(order, body);
                 self.prepare(job);
             }
-            Judgement::Take if self.deadlines.len() + self.accepting < self.config.queue => {
-                self.learn(order, body);
-                self.accepting += 1;
-                self.put(job);
-                self.writes.then(After::Accepted(job));
+            Judgement::Take if self.deadlines.len() + self.accepting < self.room() => {
+                self.accept(order, body, None);
             }
             Judgement::Take => self.receipt(job, ReceiptKind::Busy),
         }
+    }
+
+    /// How many accepted jobs may wait: in the queue, and for slots that are free.
+    fn room(&self) -> usize {
+        let free = if self.has_free_slot() { self.config.slots - self.busy } else { 0 };
+        self.config.queue + free
+    }
+
+    fn accept(&mut self, order: Order, body: Digest, instead: Option<Outcome>) {
+        let job = order.job;
+        self.learn(order, body);
+        if let Some(known) = self.jobs.get_mut(&job) {
+            known.instead = instead;
+        }
+        self.accepting += 1;
+        self.put(job);
+        self.writes.then(After::Accepted(job));
     }
 
     /// Takes a judged order into memory; the caller says how it goes on.
@@ -87,11 +105,11 @@ impl Machine {
         if order.iat > self.header.highest_iat {
             self.change(Change::HighestIat(order.iat));
         }
-        let phase = Phase::Accepting(Arc::new(order.operation));
-        let known =
-            Job { body: Some(body), not_after: order.not_after, is_cancelled: false, phase };
-        self.jobs.insert(order.job, known);
         self.bodies.insert(body, order.job);
+        let nonce = (order.claim != ClaimRule::None).then(Nonce::random);
+        let phase = Phase::Accepting(Arc::new(order.operation));
+        let (body, not_after, instead) = (Some(body), order.not_after, None);
+        self.jobs.insert(order.job, Job { body, not_after, nonce, instead, phase });
         self.open.insert(order.job);
     }
 
@@ -121,13 +139,17 @@ impl Machine {
             return self.bar(&cancel);
         };
         match &known.phase {
-            Phase::Accepting(_) | Phase::Starting { .. } => known.is_cancelled = true,
-            Phase::Queued(_) => self.conclude_unstarted(job, Outcome::Cancelled),
+            Phase::Accepting(_) | Phase::Starting { .. } => {
+                known.instead.get_or_insert(Outcome::Cancelled);
+            }
+            Phase::Queued(_) | Phase::Claiming { .. } => {
+                self.conclude_unstarted(job, Outcome::Cancelled);
+            }
             Phase::Launched | Phase::Running { .. } => {
                 self.do_it(Action::Stop(job, StopReason::Cancel));
             }
             // How it ended, or that nobody can know, stands already.
-            Phase::Leftovers { .. } | Phase::Settling(_) | Phase::Ended(_) => {
+            Phase::Leftovers { .. } | Phase::Settling(_) | Phase::Ended(_) | Phase::Closed => {
                 self.repeat_last_word(job);
             }
         }

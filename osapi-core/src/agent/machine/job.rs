@@ -6,17 +6,19 @@ use crate::agent::journal::{Ended, Record, Stage};
 use crate::agent::upload::Upload;
 use crate::clock::Timestamp;
 use crate::executor::Handle;
-use crate::id::Digest;
-use crate::job::Operation;
-use crate::message::ReceiptKind;
+use crate::id::{Digest, Nonce};
+use crate::job::{Operation, Outcome};
+use crate::message::{ReceiptKind, Refusal};
 
 /// One job.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) body: Option<Digest>,
     pub(super) not_after: Timestamp,
-    /// A cancel came while a commit was under way.
-    pub(super) is_cancelled: bool,
+    /// With which its claim is asked for; absent where it needs none.
+    pub(super) nonce: Option<Nonce>,
+    /// How it ends without a start. It is not concluded yet, because a commit is under way or its claim has to be answered first.
+    pub(super) instead: Option<Outcome>,
     pub(super) phase: Phase,
 }
 
@@ -27,6 +29,8 @@ pub(super) enum Phase {
     Accepting(Arc<Operation>),
     /// It waits for a slot.
     Queued(Arc<Operation>),
+    /// Its claim is asked for: with a slot if it is to start, without one if it is to end [without a start](Job::instead).
+    Claiming { operation: Arc<Operation>, tries: u32 },
     /// `starting` is being synced. Nothing is performed yet.
     Starting {
         operation: Arc<Operation>,
@@ -43,6 +47,8 @@ pub(super) enum Phase {
     Settling(Ended),
     /// Its outcome is known and on its way, or answered.
     Ended(Delivery),
+    /// Its claim is another's, or void.
+    Closed,
 }
 
 /// An outcome on its way to a controller.
@@ -62,22 +68,32 @@ impl Job {
         let started = |at: Timestamp| ReceiptKind::Started { at };
         match &self.phase {
             Phase::Accepting(_) | Phase::Starting { was_queued: false, .. } => None,
-            Phase::Queued(_) | Phase::Starting { was_queued: true, .. } | Phase::Launched => {
-                Some(ReceiptKind::Accepted)
-            }
+            Phase::Queued(_)
+            | Phase::Claiming { .. }
+            | Phase::Starting { was_queued: true, .. }
+            | Phase::Launched => Some(ReceiptKind::Accepted),
             Phase::Running { at, .. } => Some(started(*at)),
             Phase::Leftovers { at, .. } => Some(at.map_or(ReceiptKind::Accepted, started)),
             Phase::Settling(ended) => ended.started_at.map(started),
             Phase::Ended(delivery) if delivery.is_released => None,
             Phase::Ended(delivery) => delivery.ended.started_at.map(started),
+            Phase::Closed => Some(ReceiptKind::Refused(Refusal::Claimed)),
         }
+    }
+
+    /// Whether its claim is asked for with a slot.
+    pub(super) fn is_claiming_a_start(&self) -> bool {
+        matches!(self.phase, Phase::Claiming { .. }) && self.instead.is_none()
     }
 
     pub(super) fn record(&self) -> Record {
         let stage = match &self.phase {
-            Phase::Accepting(operation) | Phase::Queued(operation) => {
-                Stage::Accepted { operation: Operation::clone(operation) }
-            }
+            Phase::Accepting(operation)
+            | Phase::Queued(operation)
+            | Phase::Claiming { operation, .. } => Stage::Accepted {
+                operation: Operation::clone(operation),
+                cancelled: self.instead == Some(Outcome::Cancelled),
+            },
             Phase::Starting { .. } | Phase::Launched | Phase::Leftovers { at: None, .. } => {
                 Stage::Starting
             }
@@ -86,8 +102,9 @@ impl Job {
             }
             Phase::Settling(ended) => Stage::Ended(ended.clone()),
             Phase::Ended(delivery) => Stage::Ended(delivery.ended.clone()),
+            Phase::Closed => Stage::Closed,
         };
-        Record { body: self.body, not_after: self.not_after, nonce: None, stage }
+        Record { body: self.body, not_after: self.not_after, nonce: self.nonce, stage }
     }
 }
 

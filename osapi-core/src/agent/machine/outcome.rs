@@ -76,7 +76,7 @@ impl Machine {
         self.conclude(job, Outcome::Lost, started_at, Duration::ZERO, Output::unknown());
     }
 
-    fn free_slot(&mut self, job: JobId) {
+    pub(super) fn free_slot(&mut self, job: JobId) {
         self.busy -= 1;
         self.timers.clear(Wake::Timeout(job));
     }
@@ -85,6 +85,11 @@ impl Machine {
     pub(super) fn conclude_unstarted(&mut self, job: JobId, outcome: Outcome) {
         let Some(known) = self.jobs.get(&job) else { return };
         match &known.phase {
+            Phase::Accepting(_) | Phase::Queued(_) | Phase::Claiming { .. }
+                if known.nonce.is_some() =>
+            {
+                return self.claim_instead(job, outcome);
+            }
             Phase::Accepting(_) => {}
             Phase::Queued(_) => {
                 self.deadlines.remove(&(known.not_after, job));
@@ -115,7 +120,7 @@ impl Machine {
     pub(super) fn conclude_barred(&mut self, job: JobId, not_after: Timestamp) {
         let ended = self.report(job, Outcome::Cancelled, None, Duration::ZERO, Output::empty());
         let phase = Phase::Settling(ended);
-        self.jobs.insert(job, Job { body: None, not_after, is_cancelled: true, phase });
+        self.jobs.insert(job, Job { body: None, not_after, nonce: None, instead: None, phase });
         self.open.insert(job);
         self.put(job);
         self.writes.then(After::Outcome(job));

@@ -2,22 +2,30 @@
 
 use std::sync::Arc;
 
+use super::claim::closed_until;
 use super::outcome::bare_handle;
 use super::{Delivery, Job, Machine, Phase};
 use crate::agent::journal::{Record, Stage};
 use crate::id::JobId;
+use crate::job::Outcome;
 
 impl Machine {
     /// | journaled | goes on as |
     /// |---|---|
-    /// | `accepted` | queued; its deadline is checked again |
+    /// | `accepted` | queued; its deadline is checked again; its claim is asked for with the same nonce |
+    /// | `accepted`, cancelled | its claim is asked for, and it is reported or closed by the answer |
     /// | `starting`, `running` | whatever is left of it is ended, then it is lost; it never runs again |
     /// | ended, unanswered | its report is sent again |
     /// | ended, answered | kept until it may be forgotten |
+    /// | closed | kept until it may be forgotten |
     pub(super) fn restore(&mut self, job: JobId, record: Record) {
-        let Record { body, not_after, nonce: _, stage } = record;
+        let Record { body, not_after, nonce, stage } = record;
+        let is_cancelled = matches!(stage, Stage::Accepted { cancelled: true, .. });
         let phase = match stage {
-            Stage::Accepted { operation } => {
+            Stage::Accepted { operation, cancelled: true } if nonce.is_some() => {
+                Phase::Claiming { operation: Arc::new(operation), tries: 0 }
+            }
+            Stage::Accepted { operation, .. } => {
                 self.queue.push_back(job);
                 self.deadlines.insert((not_after, job));
                 Phase::Queued(Arc::new(operation))
@@ -30,14 +38,24 @@ impl Machine {
                 }
                 Phase::Ended(Delivery::new(ended))
             }
+            Stage::Closed => {
+                self.kept.insert((closed_until(not_after), job));
+                Phase::Closed
+            }
         };
-        if !matches!(&phase, Phase::Ended(delivery) if delivery.is_released) {
+        let is_open = match &phase {
+            Phase::Ended(delivery) => !delivery.is_released,
+            Phase::Closed => false,
+            _ => true,
+        };
+        if is_open {
             self.open.insert(job);
         }
         if let Some(body) = body {
             self.bodies.insert(body, job);
         }
-        self.jobs.insert(job, Job { body, not_after, is_cancelled: false, phase });
+        let instead = is_cancelled.then_some(Outcome::Cancelled);
+        self.jobs.insert(job, Job { body, not_after, nonce, instead, phase });
     }
 
     pub(super) fn begin(&mut self) {

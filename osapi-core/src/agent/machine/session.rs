@@ -110,11 +110,13 @@ impl Machine {
         for job in undelivered {
             self.deliver(job);
         }
+        self.resume_claims();
     }
 
     pub(super) fn link_down(&mut self) {
         self.session.is_up = false;
         self.timers.clear(Wake::Register);
+        self.hand_back_claims();
         let now = self.now.boottime;
         for (job, known) in &mut self.jobs {
             if let Phase::Ended(delivery) = &mut known.phase
@@ -177,9 +179,13 @@ impl Machine {
     }
 
     pub(super) fn use_ring(&mut self, ring: KeyRing) {
+        let was_welcome = self.session.is_welcome();
         self.session.synced_serial = self.session.synced_serial.max(ring.serial);
         if ring.serial >= self.session.ring_serial() {
             self.session.ring = Some(ring);
+        }
+        if !was_welcome {
+            self.resume_claims();
         }
     }
 }

@@ -19,9 +19,13 @@ impl Machine {
             && !self.writes.is_broken()
     }
 
-    /// Gives a job that is new or queued a slot, and journals that it may have been started from here on.
+    /// Gives a job that is new or queued a slot, and journals that it may have been started from here on; first its claim, where it
+    /// needs one.
     pub(super) fn prepare(&mut self, job: JobId) {
         let Some(known) = self.jobs.get_mut(&job) else { return };
+        if known.nonce.is_some() {
+            return self.claim(job);
+        }
         let (operation, was_queued) = match &known.phase {
             Phase::Accepting(operation) => (Arc::clone(operation), false),
             Phase::Queued(operation) => (Arc::clone(operation), true),
@@ -42,10 +46,12 @@ impl Machine {
         self.accepting -= 1;
         self.deadlines.insert((known.not_after, job));
         self.queue.push_back(job);
-        if known.is_cancelled {
-            self.conclude_unstarted(job, Outcome::Cancelled);
-        } else {
+        let (instead, needs_claim) = (known.instead.clone(), known.nonce.is_some());
+        if instead.is_none() || needs_claim {
             self.receipt(job, ReceiptKind::Accepted);
+        }
+        if let Some(outcome) = instead {
+            self.conclude_unstarted(job, outcome);
         }
     }
 
@@ -72,8 +78,8 @@ impl Machine {
         let clocks = self.clocks();
         let Some(known) = self.jobs.get_mut(&job) else { return };
         let Phase::Starting { operation, .. } = &known.phase else { return };
-        if known.is_cancelled {
-            return self.conclude_unstarted(job, Outcome::Cancelled);
+        if let Some(outcome) = known.instead.clone() {
+            return self.conclude_unstarted(job, outcome);
         }
         if clocks.passed(known.not_after) {
             return self.conclude_unstarted(job, Outcome::Expired);

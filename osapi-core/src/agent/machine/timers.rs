@@ -21,6 +21,8 @@ pub(super) enum Wake {
     Timeout(JobId),
     /// Leftovers are ended again.
     Leftovers(JobId),
+    /// A claim is asked for again.
+    Claim(JobId),
     /// A report is sent again.
     Report(JobId),
     /// Parts of an output are sent.

@@ -141,9 +141,8 @@ impl Machine {
         if let Some(body) = self.jobs.remove(&job).and_then(|known| known.body) {
             self.bodies.remove(&body);
         }
-        for wake in [Wake::Timeout(job), Wake::Leftovers(job), Wake::Report(job), Wake::Upload(job)]
-        {
-            self.timers.clear(wake);
+        for wake in [Wake::Timeout, Wake::Leftovers, Wake::Claim, Wake::Report, Wake::Upload] {
+            self.timers.clear(wake(job));
         }
     }
 }

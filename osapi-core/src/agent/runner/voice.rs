@@ -120,9 +120,10 @@ impl Mouth {
         let name = self.me.name.clone();
         let subject = match message {
             FromAgent::Hello(_) | FromAgent::Receipt(_) => Subject::Heard(name),
-            FromAgent::Register(_) | FromAgent::Report(_) | FromAgent::Output(_) => {
-                Subject::Work(name)
-            }
+            FromAgent::Register(_)
+            | FromAgent::Claim(_)
+            | FromAgent::Report(_)
+            | FromAgent::Output(_) => Subject::Work(name),
         };
         if let Err(err) = self.bus.publish(&subject, encode(message).into()).await {
             tracing::debug!(%subject, error = %err, "a message was not published");

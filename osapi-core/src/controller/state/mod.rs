@@ -1,7 +1,9 @@
 //! What a controller knows, and what follows from each thing that it learns. No I/O: what is to be done is handed out as [`Effect`]s.
 //!
-//! Here is what time brings; [`told`] is what the store tells, [`words`] what agents say, [`sending`] what goes out to them.
+//! Here is what time brings; [`told`] is what the store tells, [`words`] what agents say, [`sending`] what goes out to them,
+//! [`claims`] what there is to claim.
 
+mod claims;
 mod overheard;
 mod sending;
 mod told;
@@ -24,10 +26,11 @@ use crate::auth::keys::KeyRing;
 use crate::backend::{Bucket, Cursor, Entry, Key, StoreError};
 use crate::clock::Timestamp;
 use crate::id::{AgentName, Digest, JobId};
-use crate::job::JobRecord;
 use crate::job::limits::{ANSWERS_WITHIN, CONNECTED_MIN, SKEW_MAX};
+use crate::job::{ClaimRule, JobRecord};
 use overheard::Overheard;
 
+pub(super) use claims::Terms;
 pub(super) use told::From;
 
 /// What is to be done.
@@ -46,8 +49,10 @@ pub(super) enum Admission {
     Open,
     /// One is there: this is its hash.
     Present(Digest),
-    /// The job is not for that agent.
+    /// The job is not for that agent, or its claim is another's or void.
     NotAddressed,
+    /// It needs a claim by this rule, and none is known yet.
+    NotClaimed(ClaimRule),
     /// There is no such job here.
     NoJob,
 }

@@ -232,7 +232,11 @@ impl State {
         match bucket {
             Bucket::Claims => {
                 let claim: ClaimRecord = records::decode(&entry)?;
-                self.index.change(job, |tracked| tracked.view.on_claim(&claim));
+                if records::claim_key(claim.job, claim.host.as_ref()) == entry.key {
+                    self.take_claim(&claim);
+                } else {
+                    tracing::error!(%job, key = %entry.key, "a claim stands under another key: ignored");
+                }
             }
             Bucket::Cancels => {
                 let record: CancelRecord = records::decode(&entry)?;
@@ -307,9 +311,10 @@ impl State {
         let Some(tracked) = self.index.get(job) else { return false };
         match tracked.view.admission(&report.identity) {
             view::Admission::Present(first) => first.place <= *place,
-            view::Admission::Open | view::Admission::NotAddressed | view::Admission::NotClaimed => {
-                false
-            }
+            view::Admission::Open
+            | view::Admission::NotAddressed
+            | view::Admission::NotClaimed
+            | view::Admission::NotTheirs => false,
         }
     }
 }

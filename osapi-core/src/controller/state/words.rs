@@ -141,7 +141,8 @@ impl State {
             view::Admission::Present(facts) => Admission::Present(facts.signed),
             // Whom a job is for is not known while its host list cannot be read.
             _ if tracked.damaged.is_some() => Admission::NoJob,
-            view::Admission::NotAddressed | view::Admission::NotClaimed => Admission::NotAddressed,
+            view::Admission::NotClaimed => Admission::NotClaimed(tracked.view.facts().claim),
+            view::Admission::NotAddressed | view::Admission::NotTheirs => Admission::NotAddressed,
         }
     }
 

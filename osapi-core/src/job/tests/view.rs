@@ -296,8 +296,38 @@ fn a_report_is_admitted_once_and_to_its_host() {
     let mut view = view_of(ClaimRule::Job, &[0, 1]);
     assert_eq!(view.admission(&identity(0)), Admission::NotClaimed);
     view.on_claim(&claim(None, agent(1)));
-    assert_eq!(view.admission(&identity(0)), Admission::NotClaimed);
+    assert_eq!(view.admission(&identity(0)), Admission::NotTheirs);
     assert_eq!(view.admission(&identity(1)), Admission::Open);
+    let mut view = view_of(ClaimRule::Host, &[0, 1]);
+    view.on_claim(&claim(Some(0), Holder::Void(VoidReason::Expired)));
+    assert_eq!(view.admission(&identity(0)), Admission::NotTheirs);
+    assert_eq!(view.admission(&identity(1)), Admission::NotClaimed);
+}
+
+#[test]
+fn what_is_not_claimed_is_counted_and_who_may_still_do_it_is_known() {
+    let unclaimed = |view: &JobView| view.unclaimed().cloned().collect::<Vec<_>>();
+    let awaited = |view: &JobView| [0, 1].map(|who| view.is_awaited(&identity(who)));
+    let mut view = view_of(ClaimRule::Host, &[1, 0]);
+    assert_eq!((unclaimed(&view), awaited(&view)), ([0, 1].map(identity).into(), [true; 2]));
+    view.on_claim(&claim(Some(0), Holder::Void(VoidReason::Expired)));
+    assert_eq!((unclaimed(&view), awaited(&view)), (vec![identity(1)], [false, true]));
+    view.on_claim(&claim(Some(1), agent(1)));
+    assert!(
+        !view.has_unclaimed() && view.holds_claim(&identity(1)) && view.is_awaited(&identity(1))
+    );
+    assert!(!view.holds_claim(&identity(0)));
+
+    let mut view = view_of(ClaimRule::Job, &[1, 0]);
+    assert_eq!((unclaimed(&view), awaited(&view)), (vec![identity(1)], [true; 2]));
+    view.on_claim(&claim(None, agent(0)));
+    assert_eq!((unclaimed(&view), awaited(&view)), (vec![], [true, false]));
+    view.on_report(reported(0, EXITED, 0));
+    assert_eq!((view.has_unclaimed(), awaited(&view)), (false, [false; 2]));
+
+    let plain = view_of(ClaimRule::None, &[0, 1]);
+    assert_eq!((unclaimed(&plain), awaited(&plain)), (vec![], [true; 2]));
+    assert!(!plain.has_unclaimed() && !plain.holds_claim(&identity(0)));
 }
 
 #[test]

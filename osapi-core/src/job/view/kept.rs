@@ -20,6 +20,8 @@ pub struct JobView {
     executions: Box<[Execution]>,
     /// Which one is shown, where only one is.
     shown: usize,
+    /// Claims that the job asks for and that are not there.
+    unclaimed: usize,
     tally: Tally,
     cancel: Option<Timestamp>,
     known_until: Timestamp,
@@ -36,8 +38,10 @@ pub enum Admission<'a> {
     Present(&'a ReportFacts),
     /// The job is not addressed to that identity.
     NotAddressed,
-    /// The job asks for a claim, and the view knows of none that is the agent's.
+    /// The job asks for a claim, and the view knows of none yet: it may be the agent's.
     NotClaimed,
+    /// The claim that the job asks for is another's, or void.
+    NotTheirs,
 }
 
 impl JobView {
@@ -60,9 +64,16 @@ impl JobView {
         let first = first.map(|first| Arc::clone(&first.identity));
         executions.sort_by(|a, b| a.identity.cmp(&b.identity));
         let shown = first.and_then(|first| position(&executions, &first)).unwrap_or(0);
+        let addressed = executions.iter().filter(|execution| execution.is_open()).count();
+        let unclaimed = match facts.claim {
+            ClaimRule::None => 0,
+            ClaimRule::Host => addressed,
+            ClaimRule::Job => addressed.min(1),
+        };
         let (tally, known_until) = (Tally::default(), Timestamp::from_unix_millis(0));
+        let (cancel, due) = (None, None);
         let mut view =
-            Self { facts, executions, shown, tally, cancel: None, known_until, due: None };
+            Self { facts, executions, shown, unclaimed, tally, cancel, known_until, due };
         view.count();
         view
     }
@@ -210,10 +221,53 @@ impl JobView {
         let found = position(&self.executions, identity).map(|at| &self.executions[at]);
         match found.filter(|execution| !execution.is_unreachable()) {
             None => Admission::NotAddressed,
-            Some(execution) if !execution.is_entitled(self.facts.claim) => Admission::NotClaimed,
+            Some(execution) if !execution.is_entitled(self.facts.claim) => {
+                match self.is_unclaimed(execution) {
+                    true => Admission::NotClaimed,
+                    false => Admission::NotTheirs,
+                }
+            }
             Some(execution) => {
                 execution.report(self.facts.claim).map_or(Admission::Open, Admission::Present)
             }
+        }
+    }
+
+    /// Whether a claim that the job asks for is not there: somebody may still take it, or make it void.
+    #[must_use]
+    pub fn has_unclaimed(&self) -> bool {
+        self.unclaimed > 0
+    }
+
+    /// Whose claims are not there; where the job is claimed as a whole, the candidate that is shown.
+    pub fn unclaimed(&self) -> impl Iterator<Item = &Identity> {
+        let open = self.shown().iter().filter(|execution| self.is_unclaimed(execution));
+        open.map(|execution| &*execution.identity)
+    }
+
+    /// Whether that host may still do anything for the job: its execution is not final, and no other has claimed it.
+    #[must_use]
+    pub fn is_awaited(&self, identity: &Identity) -> bool {
+        position(&self.executions, identity).is_some_and(|at| {
+            let execution = &self.executions[at];
+            let is_shown = self.facts.claim != ClaimRule::Job || at == self.shown;
+            !execution.state.is_final() && (is_shown || self.unclaimed > 0)
+        })
+    }
+
+    /// Whether that host holds the claim that the job asks for.
+    #[must_use]
+    pub fn holds_claim(&self, identity: &Identity) -> bool {
+        let is_theirs = |at: usize| self.executions[at].is_entitled(self.facts.claim);
+        self.facts.claim != ClaimRule::None
+            && position(&self.executions, identity).is_some_and(is_theirs)
+    }
+
+    fn is_unclaimed(&self, execution: &Execution) -> bool {
+        match self.facts.claim {
+            ClaimRule::None => false,
+            ClaimRule::Host => execution.is_open(),
+            ClaimRule::Job => self.unclaimed > 0,
         }
     }
 
@@ -228,7 +282,9 @@ impl JobView {
             Holder::Void(reason) => (Some((*reason, claim.at)), true),
             Holder::Agent { identity, .. } => (None, *identity == *self.executions[at].identity),
         };
-        is_addressed && self.change(at, |execution| execution.on_claim(void))
+        let is_first = is_addressed && self.executions[at].is_open();
+        self.unclaimed -= usize::from(is_first);
+        is_first && self.change(at, |execution| execution.on_claim(void))
     }
 
     /// The claim on the whole job. It is written once, so the first that is told is the only one. The claimant is shown from then on.
@@ -241,6 +297,7 @@ impl JobView {
         match at.filter(|at| is_open(at) && is_open(&self.shown)) {
             None => false,
             Some(at) => {
+                self.unclaimed = 0;
                 self.executions[at].on_claim(void);
                 self.executions[at].refresh(&self.facts, self.known_until);
                 self.shown = at;

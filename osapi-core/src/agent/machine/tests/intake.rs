@@ -3,7 +3,7 @@
 use super::super::{Event, Machine, Notice};
 use super::world::*;
 use crate::agent::journal::Journal;
-use crate::job::{ClaimRule, Custom, Exec, Failure, Operation, Outcome};
+use crate::job::{Custom, Exec, Failure, Operation, Outcome};
 use crate::message::order::{AnswerKind, Order};
 use crate::message::{ReceiptKind, Refusal, ToAgent};
 
@@ -57,8 +57,6 @@ fn an_order_of_another_fleet_version_or_form_changes_nothing() {
     for change in [
         (|order: &mut Order| order.v = 2) as fn(&mut Order),
         |order| order.fleet = STRANGER.public().fleet(),
-        |order| order.claim = ClaimRule::Job,
-        |order| order.claim = ClaimRule::Host,
         |order| order.not_after = order.iat + s(24 * 3600 + 31),
     ] {
         let (mut world, order) = altered(change);

@@ -1,6 +1,9 @@
 //! The rules of the machine, driven without a runtime.
 
 mod cancel;
+mod claim;
+mod claim_crash;
+mod claim_property;
 mod crash;
 mod delivery;
 mod drain;

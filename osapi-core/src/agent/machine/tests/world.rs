@@ -15,13 +15,13 @@ use crate::auth::keys::{KeyRing, KeyUse, RingKey, SigningKey};
 use crate::auth::merkle::{HostTree, Membership};
 use crate::clock::Timestamp;
 use crate::executor::Handle;
-use crate::id::{Digest, Identity, InstanceId, JobId, SealingKey, StoreId};
+use crate::id::{Digest, Identity, InstanceId, JobId, Nonce, SealingKey, StoreId};
 use crate::job::record::VERSION;
 use crate::job::{
     AgentFacts, ClaimRule, Exec, Failure, Labels, Operation, Outcome, Report, Submitter,
 };
 use crate::message::order::{Answer, AnswerKind, CancelOrder, Order};
-use crate::message::{FromAgent, Hello, ReceiptKind, Refusal, ToAgent, Welcome};
+use crate::message::{ClaimRequest, FromAgent, Hello, ReceiptKind, Refusal, ToAgent, Welcome};
 
 pub(super) static ROOT: LazyLock<SigningKey> = LazyLock::new(SigningKey::generate);
 pub(super) static JOBS: LazyLock<SigningKey> = LazyLock::new(SigningKey::generate);
@@ -44,6 +44,8 @@ pub(super) struct World {
     pub(super) pending: VecDeque<(CommitId, Vec<Change>)>,
     /// Whether commits are synced as soon as they are asked for.
     pub(super) syncs_at_once: bool,
+    /// Whom orders are for.
+    pub(super) hosts: Vec<Identity>,
 }
 
 impl World {
@@ -53,9 +55,13 @@ impl World {
     }
 
     pub(super) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::named("web-1", change)
+    }
+
+    pub(super) fn named(name: &str, change: impl FnOnce(&mut Config)) -> Self {
         let binding = Binding {
             fleet: ROOT.public().fleet(),
-            name: "web-1".parse().unwrap(),
+            name: name.parse().unwrap(),
             key: AGENT.public(),
             machine: "m".into(),
         };
@@ -81,7 +87,9 @@ impl World {
         let now = Now { wall: START, boottime: s(1000) };
         let machine = Machine::new(config.clone(), journal.header(), Vec::new());
         let (pending, syncs_at_once) = (VecDeque::new(), true);
-        let mut world = Self { machine, journal, now, config, pending, syncs_at_once };
+        let me = journal.header().identity();
+        let hosts = vec![me.clone(), stranger(me)];
+        let mut world = Self { machine, journal, now, config, pending, syncs_at_once, hosts };
         world.tell(Event::Begin);
         world
     }
@@ -194,11 +202,13 @@ impl World {
     }
 
     pub(super) fn tree(&self) -> HostTree {
-        HostTree::new(ROOT.public().fleet(), [&self.identity(), &stranger(self.identity())])
+        HostTree::new(ROOT.public().fleet(), &self.hosts)
     }
 
     pub(super) fn membership(&self) -> Membership {
-        self.tree().membership(0).unwrap()
+        let me = self.identity();
+        let place = self.hosts.iter().position(|host| *host == me).unwrap();
+        self.tree().membership(place).unwrap()
     }
 
     pub(super) fn dispatch(&self, order: &Order) -> Event {
@@ -235,6 +245,27 @@ impl World {
     ) -> Event {
         let answer = Answer { v: VERSION, fleet: ROOT.public().fleet(), identity, job, kind };
         Event::Message(ToAgent::Answer(signed(&answer, key)))
+    }
+
+    /// An order that has to be claimed.
+    pub(super) fn order_with(&self, claim: ClaimRule) -> Order {
+        Order { claim, ..self.order() }
+    }
+
+    /// The nonce with which the claim on `job` is asked for.
+    pub(super) fn nonce(&self, job: JobId) -> Nonce {
+        let entry = self.entries().into_iter().find(|(known, _)| *known == job);
+        entry.unwrap().1.nonce.unwrap()
+    }
+
+    pub(super) fn yours(&self, job: JobId) -> Event {
+        let kind = AnswerKind::Yours(self.nonce(job));
+        self.answer_by(&JOBS, self.identity(), job, kind)
+    }
+
+    pub(super) fn void(&self, job: JobId) -> Event {
+        let kind = AnswerKind::Void(self.nonce(job));
+        self.answer_by(&JOBS, self.identity(), job, kind)
     }
 
     pub(super) fn welcome(&self) -> Event {
@@ -336,6 +367,20 @@ pub(super) fn reports(actions: &[Action]) -> Vec<JobId> {
         _ => None,
     };
     actions.iter().filter_map(report).collect()
+}
+
+/// The claim requests that were sent, each signed by the agent.
+pub(super) fn claims(actions: &[Action]) -> Vec<ClaimRequest> {
+    let claim = |action: &Action| match action {
+        Action::Send(FromAgent::Claim(signed)) => Some(signed.verify(&AGENT.public()).unwrap()),
+        _ => None,
+    };
+    actions.iter().filter_map(claim).collect()
+}
+
+/// The jobs whose claims were asked for.
+pub(super) fn claimed(actions: &[Action]) -> Vec<JobId> {
+    claims(actions).into_iter().map(|request| request.job).collect()
 }
 
 pub(super) fn notices(actions: &[Action]) -> Vec<&Notice> {

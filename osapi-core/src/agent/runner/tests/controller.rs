@@ -13,7 +13,7 @@ use crate::auth::keys::{KeyRing, KeyUse, RingKey, SigningKey};
 use crate::auth::merkle::HostTree;
 use crate::backend::{Bus, Subscription};
 use crate::clock::{Clock, TokioClock};
-use crate::id::{FleetId, Identity, InstanceId, JobId, StoreId};
+use crate::id::{FleetId, Identity, InstanceId, JobId, Nonce, StoreId};
 use crate::job::record::VERSION;
 use crate::job::report::Stream;
 use crate::job::{ClaimRule, Operation, Report, Submitter};
@@ -36,7 +36,10 @@ pub(super) struct Controller {
     orders: HashMap<JobId, ToAgent>,
     reports: HashMap<JobId, (Signed<Report>, Report)>,
     output: BTreeMap<(JobId, Stream, u64), Vec<u8>>,
+    claims: HashMap<JobId, Nonce>,
     pub(super) is_deaf_to_output: bool,
+    /// Whether what is dispatched has to be claimed.
+    pub(super) claim: ClaimRule,
 }
 
 fn sign<D: Document>(document: &D, key: &SigningKey) -> Signed<D> {
@@ -67,7 +70,9 @@ impl Controller {
             orders: HashMap::new(),
             reports: HashMap::new(),
             output: BTreeMap::new(),
+            claims: HashMap::new(),
             is_deaf_to_output: false,
+            claim: ClaimRule::None,
         }
     }
 
@@ -92,7 +97,7 @@ impl Controller {
             wave: 0,
             iat: at,
             not_after: at + Duration::from_secs(600),
-            claim: ClaimRule::None,
+            claim: self.claim,
             hosts: tree.set(),
             submitter: submitter(),
             operation,
@@ -159,15 +164,21 @@ impl Controller {
                 };
                 self.say(&ToAgent::Welcome(welcome)).await;
             }
+            FromAgent::Claim(signed) => {
+                let request = signed.verify(&self.agent.key).unwrap();
+                let holder = *self.claims.entry(request.job).or_insert(request.nonce);
+                let kind = match holder == request.nonce {
+                    true => AnswerKind::Yours(request.nonce),
+                    false => AnswerKind::Void(request.nonce),
+                };
+                self.say_answer(request.job, kind).await;
+            }
             FromAgent::Report(signed) => {
                 let report = signed.verify(&self.agent.key).unwrap();
                 let job = report.job;
                 let (first, _) = self.reports.entry(job).or_insert((signed.clone(), report));
                 assert_eq!(first, signed, "two different reports of one execution");
-                let (v, fleet, identity) = (VERSION, self.fleet, self.agent.clone());
-                let kind = AnswerKind::Stored(signed.digest());
-                let answer = Answer { v, fleet, identity, job, kind };
-                self.say(&ToAgent::Answer(sign(&answer, &self.key))).await;
+                self.say_answer(job, AnswerKind::Stored(signed.digest())).await;
             }
             FromAgent::Output(_) if self.is_deaf_to_output => {}
             FromAgent::Output(chunk) => {
@@ -185,6 +196,12 @@ impl Controller {
                 self.say(&ToAgent::OutputSettled(settled)).await;
             }
         }
+    }
+
+    async fn say_answer(&self, job: JobId, kind: AnswerKind) {
+        let (v, fleet, identity) = (VERSION, self.fleet, self.agent.clone());
+        let answer = Answer { v, fleet, identity, job, kind };
+        self.say(&ToAgent::Answer(sign(&answer, &self.key))).await;
     }
 
     fn knows(&self, chunk: &crate::message::word::OutputChunk) -> bool {

@@ -22,7 +22,7 @@ use crate::executor::scripted::{Gate, Script, ScriptedExecutor};
 use crate::executor::{Executor, MockExecutor};
 use crate::id::{JobId, SealingKey};
 use crate::job::report::Stream;
-use crate::job::{AgentFacts, Exec, Labels, Operation, Outcome};
+use crate::job::{AgentFacts, ClaimRule, Exec, Labels, Operation, Outcome};
 use crate::message::{FromAgent, Readiness, ReceiptKind};
 use controller::Controller;
 
@@ -295,11 +295,13 @@ async fn an_executor_that_panics_loses_one_execution_and_nothing_else() {
 
 #[tokio::test(start_paused = true)]
 async fn over_a_bad_bus_every_job_runs_once_and_is_reported() {
-    for seed in 0..8 {
+    let rules = [ClaimRule::None, ClaimRule::Host, ClaimRule::Job];
+    for (seed, claim) in (0..9).zip(rules.into_iter().cycle()) {
         let faults = BusFaults { lose: 0.3, repeat: 0.3, hold: 0.3, overtaken_by: 5 };
         let fleet = Fleet::on(Arc::new(FaultyBus::new(Arc::new(EmbeddedBus::new()), seed, faults)));
         fleet.executor.on("cat", Script::exits(0).stdout(vec![1; 300_000]));
         let mut controller = fleet.controller().await;
+        controller.claim = claim;
         let agent = fleet.start();
         controller.until_ready().await;
         let mut jobs: Vec<JobId> = Vec::new();
