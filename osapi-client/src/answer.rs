@@ -81,9 +81,11 @@ fn kind(code: Code, status: StatusCode) -> ErrorKind {
         | Code::TokenRevoked => ErrorKind::Unauthorized,
         Code::PermissionDenied => ErrorKind::PermissionDenied,
         Code::NotFound | Code::MethodNotAllowed | Code::UnsupportedMediaType => ErrorKind::Protocol,
-        Code::JobNotFound | Code::AgentNotFound | Code::HostNotFound | Code::OutputNotFound => {
-            ErrorKind::NotFound
-        }
+        Code::JobNotFound
+        | Code::AgentNotFound
+        | Code::HostNotFound
+        | Code::NoMatch
+        | Code::OutputNotFound => ErrorKind::NotFound,
         Code::InvalidParameter
         | Code::InvalidHeader
         | Code::BodyNotJson
@@ -92,6 +94,7 @@ fn kind(code: Code, status: StatusCode) -> ErrorKind {
         | Code::BodyTooLarge
         | Code::RangeNotSatisfiable
         | Code::OrderTooLarge
+        | Code::HostAmbiguous
         | Code::TooManyHosts => ErrorKind::InvalidRequest,
         Code::BodyTimeout => ErrorKind::Timeout,
         Code::IdempotencyConflict

@@ -17,6 +17,7 @@ use crate::agents::Agents;
 use crate::answer::Reply;
 use crate::builder::Builder;
 use crate::error::Error;
+use crate::hosts::Hosts;
 use crate::job::Job;
 use crate::jobs::Jobs;
 use crate::node::{IntoTarget, Node};
@@ -76,10 +77,15 @@ impl Client {
         Self { inner: Arc::new(Inner { base, token, transport, settings }) }
     }
 
-    /// The hosts that `target` names, to run something on: a host name, [`Target`](crate::Target), `_any` or `_all`. A text that is no
+    /// The hosts that `target` names, to run something on: a [`Target`](crate::Target) or its text, such as `web-01`, `group:web` or `_all`. A text that is no
     /// target is refused when the command is sent.
     pub fn node(&self, target: impl IntoTarget) -> Node {
         Node::new(self.clone(), target.into_target())
+    }
+
+    /// The hosts that `target` means, to look at. A text that is no target is refused when it is asked about.
+    pub fn target(&self, target: impl IntoTarget) -> Hosts {
+        Hosts::new(self.clone(), target.into_target())
     }
 
     /// A job that exists, by its id.

@@ -232,10 +232,7 @@ impl<O: Sendable> Command<O> {
     }
 
     fn outgoing(&self, answer: Answer) -> Result<Outgoing, Error> {
-        let target = self
-            .target
-            .clone()
-            .map_err(|err| Error::new(ErrorKind::InvalidRequest, err.to_string()))?;
+        let target = self.target.clone()?;
         self.operation.operation().validate()?;
         let wait = match answer {
             Answer::AtOnce => None,

@@ -6,6 +6,7 @@ use std::fmt;
 use osapi_core::api::Problem;
 use osapi_core::id::JobId;
 use osapi_core::job::Invalid;
+use osapi_core::job::target::InvalidTarget;
 
 type Source = Box<dyn StdError + Send + Sync>;
 
@@ -135,6 +136,12 @@ impl StdError for Error {
 
 impl From<Invalid> for Error {
     fn from(invalid: Invalid) -> Self {
+        Self::new(ErrorKind::InvalidRequest, invalid.to_string())
+    }
+}
+
+impl From<InvalidTarget> for Error {
+    fn from(invalid: InvalidTarget) -> Self {
         Self::new(ErrorKind::InvalidRequest, invalid.to_string())
     }
 }

@@ -7,7 +7,7 @@ use super::params::{
 use super::problem::Code;
 use super::types::{
     AgentInfo, AgentList, CancelAnswer, Health, HealthStatus, JobDetails, JobList, JobResults,
-    Ready,
+    Ready, TargetPreview,
 };
 use crate::auth::permission::Permission;
 use crate::id::{AgentName, JobId};
@@ -28,6 +28,7 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<JobOutput>(),
         Entry::of::<AgentsList>(),
         Entry::of::<AgentGet>(),
+        Entry::of::<TargetGet>(),
         Entry::of::<HealthGet>(),
         Entry::of::<HealthReady>(),
         Entry::of::<HealthDetails>(),
@@ -35,11 +36,16 @@ pub fn table() -> Vec<Entry> {
     ]
 }
 
+const RESOLVING: &[Code] =
+    &[Code::HostNotFound, Code::HostAmbiguous, Code::NoMatch, Code::NoLiveHost, Code::TooManyHosts];
+
 const CREATING: &[Code] = &[
     Code::HostNotFound,
+    Code::HostAmbiguous,
+    Code::NoMatch,
     Code::NoLiveHost,
-    Code::OrderTooLarge,
     Code::TooManyHosts,
+    Code::OrderTooLarge,
     Code::TooManyJobs,
     Code::IdempotencyConflict,
     Code::IdempotencyExpired,
@@ -259,6 +265,26 @@ impl Endpoint for AgentGet {
         creates_job: false,
         media: Media::Json,
         problems: &[Code::AgentNotFound],
+    };
+}
+
+/// `GET /v1/targets/{target}`
+#[derive(Debug)]
+pub enum TargetGet {}
+impl Endpoint for TargetGet {
+    type Path = TargetPath;
+    type Query = ();
+    type Body = ();
+    type Answer = TargetPreview;
+    const INFO: Info = Info {
+        id: "target_get",
+        method: Method::Get,
+        path: "/v1/targets/{target}",
+        access: Access::Permission(Permission::AGENT_READ),
+        summary: "Show which hosts a target means now, without making a job",
+        creates_job: false,
+        media: Media::Json,
+        problems: RESOLVING,
     };
 }
 

@@ -127,15 +127,20 @@ pub struct TargetPath {
 }
 
 impl Params for TargetPath {
-    const PARAMS: &'static [Param] =
-        &[Param::text("target", "which hosts: a host name, `_any` or `_all`")];
+    const PARAMS: &'static [Param] = &[Param::text(
+        "target",
+        "which hosts: `_any`, `_all`, names, labels, globs and ranges, joined by `,` (or), `&` (and), `!` (not)",
+    )];
     fn from_pairs(pairs: &Pairs) -> Result<Self, Invalid> {
         let text = find(pairs, "target").unwrap_or_default();
         let target: Target = text.parse().map_err(|err| {
             let bound = match err {
                 InvalidTarget::TooLong(_) => format!("at most {TARGET_MAX} bytes"),
-                InvalidTarget::Empty | InvalidTarget::Reserved(_) | InvalidTarget::Name { .. } => {
-                    "'_any', '_all' or a host name (1 to 63 letters, digits, '_' or '-')".to_owned()
+                InvalidTarget::Empty => {
+                    "a target such as '_any', 'web-01' or 'group:web'".to_owned()
+                }
+                InvalidTarget::At { column, wrong } => {
+                    format!("a target (column {column}: {wrong})")
                 }
             };
             Invalid::new("target", bound, format!("'{text}'"))

@@ -83,8 +83,12 @@ codes! {
     JobNotFound = "job_not_found", 404;
     /// There is no such agent.
     AgentNotFound = "agent_not_found", 404;
-    /// The target names no known host.
+    /// The target names a host that is not known, or there is none at all.
     HostNotFound = "host_not_found", 404;
+    /// The target names a host by a host name that several have.
+    HostAmbiguous = "host_ambiguous", 422;
+    /// No known host matches the target.
+    NoMatch = "no_match", 404;
     /// The job has no such output.
     OutputNotFound = "output_not_found", 404;
     /// No host is live and ready.

@@ -290,6 +290,33 @@ pub struct AgentList {
     pub agents: Vec<AgentInfo>,
 }
 
+/// The hosts that a job for a target would be meant for, as they are now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct TargetPreview {
+    /// The target, in the one form that it is written in.
+    pub target: String,
+    /// How many hosts it means.
+    pub count: u32,
+    /// How many of them were heard lately.
+    pub live: u32,
+    /// How many of them take jobs.
+    pub ready: u32,
+    /// They, by name.
+    pub hosts: Vec<TargetHost>,
+}
+
+/// A host that a target means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct TargetHost {
+    /// Its name.
+    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
+    pub name: AgentName,
+    /// Whether it can be given work.
+    pub state: AgentState,
+}
+
 /// The process answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]

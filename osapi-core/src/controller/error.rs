@@ -6,6 +6,7 @@ use crate::backend::StoreError;
 use crate::id::{AgentName, JobId};
 use crate::job::Invalid;
 use crate::job::limits::{HOSTS_MAX, ORDER_MAX};
+use crate::job::target::Hostname;
 
 /// Why a controller did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +24,23 @@ pub enum Error {
     /// A value outside its bounds.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The target names a host that is not registered.
-    #[error("no host is named '{0}'")]
-    HostNotFound(AgentName),
+    /// The target names hosts that are not registered.
+    #[error("no host is named {}", list(.0))]
+    HostNotFound(Vec<AgentName>),
+    /// The target names a host by its own host name, and no host has it.
+    #[error("no host has the host name '{0}'")]
+    HostnameNotFound(Hostname),
+    /// The target names a host by its own host name, and several have it.
+    #[error("several hosts have the host name '{hostname}': {}; name the one that is meant", list(.hosts))]
+    HostnameShared {
+        /// The host name.
+        hostname: Hostname,
+        /// The agents that have it.
+        hosts: Vec<AgentName>,
+    },
+    /// The target is right, and no host is meant by it.
+    #[error("no host matches '{0}'")]
+    NoMatch(String),
     /// No host is registered at all.
     #[error("no host is registered")]
     NoHosts,
@@ -106,7 +121,11 @@ impl Error {
                 ..plain(Code::PermissionDenied)
             },
             Self::Invalid(invalid) => Problem::invalid(Code::InvalidValue, invalid),
-            Self::HostNotFound(_) | Self::NoHosts => plain(Code::HostNotFound),
+            Self::HostNotFound(_) | Self::HostnameNotFound(_) | Self::NoHosts => {
+                plain(Code::HostNotFound)
+            }
+            Self::HostnameShared { .. } => plain(Code::HostAmbiguous),
+            Self::NoMatch(_) => plain(Code::NoMatch),
             Self::NoLiveHost => plain(Code::NoLiveHost),
             Self::TooManyHosts(_) => plain(Code::TooManyHosts),
             Self::OrderTooLarge(_) => plain(Code::OrderTooLarge),
@@ -126,5 +145,15 @@ impl Error {
             Self::Store(StoreError::Full(_)) => plain(Code::BackendUnavailable),
             Self::Store(_) => Problem::new(Code::BackendUnavailable, "the store cannot be reached"),
         }
+    }
+}
+
+/// Some of the names: one is enough to see what is meant, and there may be thousands.
+fn list(hosts: &[AgentName]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<_> = hosts.iter().take(SHOWN).map(|host| format!("'{host}'")).collect();
+    match hosts.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }

@@ -14,6 +14,7 @@ mod intake;
 mod live;
 mod outbound;
 mod output;
+mod preview;
 mod pump;
 mod records;
 mod registration;

@@ -7,11 +7,10 @@ use super::roster::Registered;
 use crate::auth::envelope::Signed;
 use crate::backend::{Bucket, Key, StoreError};
 use crate::id::{AgentName, FleetId};
+use crate::job::limits::HOSTNAME_MAX;
 use crate::job::record::VERSION;
 use crate::message::Registration;
 
-/// Longest host name of an agent, in bytes (`HOST_NAME_MAX` is 64 on Linux; a full domain name has at most 253, RFC 1035 §2.3.4).
-const HOSTNAME_MAX: usize = 253;
 /// Longest version of an agent, in bytes.
 const VERSION_MAX: usize = 64;
 

@@ -8,6 +8,7 @@ use crate::auth::keys;
 use crate::clock::Timestamp;
 use crate::id::{AgentName, Identity};
 use crate::job::limits::SILENT_AFTER;
+use crate::job::target::Described;
 use crate::message::{Hello, Readiness, Registration};
 
 /// A registration that was verified.
@@ -15,6 +16,13 @@ use crate::message::{Hello, Readiness, Registration};
 pub(super) struct Registered {
     pub(super) registration: Registration,
     pub(super) at: Timestamp,
+}
+
+impl Registered {
+    fn described(&self) -> Described<'_> {
+        let Registration { identity, hostname, labels, .. } = &self.registration;
+        Described { name: &identity.name, hostname, labels }
+    }
 }
 
 /// What counts of the last hello of an agent.
@@ -100,6 +108,29 @@ impl Roster {
         self.registered.values().map(move |known| self.candidate(known, now))
     }
 
+    /// What targets look at of every agent, by name.
+    pub(super) fn described(&self) -> impl Iterator<Item = Described<'_>> {
+        self.registered.values().map(Registered::described)
+    }
+
+    /// The candidates that `is_meant` picks, by name.
+    pub(super) fn matching(
+        &self,
+        now: Duration,
+        is_meant: impl Fn(&Described<'_>) -> bool,
+    ) -> impl Iterator<Item = Candidate> {
+        let known = self.registered.values().filter(move |known| is_meant(&known.described()));
+        known.map(move |known| self.candidate(known, now))
+    }
+
+    pub(super) fn has(&self, name: &AgentName) -> bool {
+        self.registered.contains_key(name)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.registered.is_empty()
+    }
+
     pub(super) fn find(&self, name: &AgentName, now: Duration) -> Option<Candidate> {
         self.registered.get(name).map(|known| self.candidate(known, now))
     }
@@ -141,7 +172,7 @@ impl Roster {
         self.registered.values().map(move |known| self.state(&known.registration.identity, now))
     }
 
-    fn state(&self, identity: &Identity, now: Duration) -> AgentState {
+    pub(super) fn state(&self, identity: &Identity, now: Duration) -> AgentState {
         match self.heard_lately(identity, now).map(|heard| heard.readiness) {
             None => AgentState::Silent,
             Some(Readiness::Ready) => AgentState::Ready,

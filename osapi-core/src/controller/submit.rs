@@ -153,7 +153,7 @@ async fn drop_parts(shared: &Shared, job: JobId) {
 }
 
 /// Waits until every registration that had been stored before this request is known.
-async fn view_of_agents(shared: &Shared) -> Result<(), Error> {
+pub(super) async fn view_of_agents(shared: &Shared) -> Result<(), Error> {
     let head = shared.store.head(Bucket::Agents).await?;
     if shared.ask(move |state| state.has_read(Bucket::Agents, head)).await? {
         return Ok(());

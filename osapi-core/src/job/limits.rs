@@ -38,6 +38,8 @@ pub const HOSTS_MAX: usize = 20_000;
 pub const HOSTS_PART_MAX: usize = 512 * 1024;
 /// Candidates of an `_any` job.
 pub const CANDIDATES_MAX: usize = 8;
+/// Full host name of a host, in bytes (`HOST_NAME_MAX` is 64 on Linux; a full domain name has at most 253, RFC 1035 §2.3.4).
+pub const HOSTNAME_MAX: usize = 253;
 /// Labels of one host.
 pub const LABELS_MAX: usize = 16;
 /// Key of a label, in bytes.

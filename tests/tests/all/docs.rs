@@ -52,13 +52,16 @@ fn fits(pattern: &str, text: &str) -> bool {
     text.ends_with(tail)
 }
 
-/// Runs every example of a file of the documentation, in order.
-fn run(name: &str) {
+/// Runs every example of a file of the documentation, in order, against a server with this configuration.
+fn run(name: &str, config: &str) {
     let text = fs::read_to_string(workspace().join(name)).unwrap();
     let examples = examples(&text);
     assert!(!examples.is_empty(), "{name} has no examples");
     let machine = Machine::of_a_person();
-    let _server = Server::start(machine.typed("exec osapi start"), machine.data_dir());
+    let file = machine.path("osapi.yaml");
+    fs::write(&file, config).unwrap();
+    let start = format!("exec osapi -f '{}' start", file.display());
+    let _server = Server::start(machine.typed(&start), machine.data_dir());
     let wrong = examples.iter().filter_map(|Example { line, command, seen }| {
         // Both streams, as on a terminal.
         let out = machine.typed(&format!("exec 2>&1; {command}")).run().out();
@@ -70,7 +73,14 @@ fn run(name: &str) {
 
 #[test]
 fn the_examples_of_running_commands_work() {
-    run("docs/command-execution.md");
+    run("docs/command-execution.md", "");
+}
+
+#[test]
+fn the_examples_of_targets_work() {
+    let labels = "{group: web.dev.us-east, env: prod}";
+    let host = format!("agent: {{name: web-01, labels: {labels}}}\n");
+    run("docs/targets.md", &host);
 }
 
 #[test]

@@ -6,10 +6,11 @@ mod contract;
 mod health;
 mod jobs;
 mod output;
+mod targets;
 
 use osapi_core::api::endpoints::{
     AgentGet, AgentsList, CommandExec, CommandShell, HealthDetails, HealthGet, HealthReady,
-    JobCancel, JobDelete, JobGet, JobOutput, JobsList, NodeGet, OpenApi,
+    JobCancel, JobDelete, JobGet, JobOutput, JobsList, NodeGet, OpenApi, TargetGet,
 };
 use osapi_core::controller::{self, Controller};
 
@@ -33,6 +34,7 @@ pub(crate) fn router() -> Builder<Controller> {
         .mount::<JobOutput, _>(output::get)
         .mount::<AgentsList, _>(agents::list)
         .mount::<AgentGet, _>(agents::get)
+        .mount::<TargetGet, _>(targets::get)
         .mount_open::<HealthGet, _>(health::get)
         .mount_open::<HealthReady, _>(health::ready)
         .mount::<HealthDetails, _>(health::status)

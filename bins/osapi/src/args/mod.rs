@@ -5,6 +5,7 @@ pub(crate) mod csv;
 pub(crate) mod duration;
 pub(crate) mod remote;
 pub(crate) mod run;
+pub(crate) mod target;
 pub(crate) mod token;
 
 use std::net::SocketAddr;

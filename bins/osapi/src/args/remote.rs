@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use osapi_core::api::Endpoint as _;
 use osapi_core::api::endpoints::{
     AgentGet, AgentsList, CommandExec, CommandShell, HealthDetails, HealthGet, HealthReady,
-    JobCancel, JobDelete, JobGet, JobsList, NodeGet,
+    JobCancel, JobDelete, JobGet, JobsList, NodeGet, TargetGet,
 };
 use osapi_core::api::params::JobsQuery;
 use osapi_core::id::{AgentName, JobId};
@@ -13,6 +13,7 @@ use osapi_core::job::{JobStatus, Target};
 use super::Format;
 use super::duration::Wait;
 use super::run::{ExecLongArgs, ShellLongArgs};
+use super::target::{HELP, target};
 use crate::exit;
 
 /// What there is to ask about.
@@ -27,6 +28,9 @@ pub(crate) enum Remote {
     /// Agents: the hosts that can be given work
     #[command(subcommand)]
     Agent(AgentCommand),
+    /// Targets: which hosts they mean
+    #[command(subcommand)]
+    Target(TargetCommand),
     #[command(about = HealthGet::INFO.summary)]
     Health(HealthArgs),
 }
@@ -53,8 +57,7 @@ pub(crate) enum CommandCommand {
 /// Options of `node get`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub(crate) struct NodeGetArgs {
-    /// Which hosts: a host name, '_any' for one that is live and ready, '_all' for every known one
-    #[arg(short = 'T', visible_short_alias = 't', long, default_value = Target::ANY)]
+    #[arg(short = 'T', visible_short_alias = 't', long, default_value = Target::ANY, value_parser = target, help = HELP)]
     pub(crate) target: Target,
     #[command(flatten)]
     pub(crate) format: Format,
@@ -178,6 +181,31 @@ pub(crate) struct AgentListArgs {
 pub(crate) struct AgentGetArgs {
     /// The agent's name
     pub(crate) name: AgentName,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// `target ..`
+#[derive(Debug, Subcommand)]
+pub(crate) enum TargetCommand {
+    #[command(about = TargetGet::INFO.summary)]
+    Preview(TargetPreviewArgs),
+}
+
+impl TargetCommand {
+    /// How its answer is written.
+    pub(crate) fn format(&self) -> Format {
+        match self {
+            Self::Preview(args) => args.format,
+        }
+    }
+}
+
+/// Options of `target preview`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct TargetPreviewArgs {
+    #[arg(value_parser = target, help = HELP)]
+    pub(crate) target: Target,
     #[command(flatten)]
     pub(crate) format: Format,
 }

@@ -8,12 +8,12 @@ use osapi_core::job::{Exec, Invalid, Operation, Shell, Target};
 use super::Format;
 use super::csv::CsvArgs;
 use super::duration::Timeout;
+use super::target::{HELP, target};
 
 /// Where and how a command runs: the same in every form.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub(crate) struct RunArgs {
-    /// Which hosts: a host name, '_any' for one that is live and ready, '_all' for every known one
-    #[arg(short = 'T', visible_short_alias = 't', long, default_value = Target::ANY)]
+    #[arg(short = 'T', visible_short_alias = 't', long, default_value = Target::ANY, value_parser = target, help = HELP)]
     pub(crate) target: Target,
     /// End the command after this time, 1 to 300 seconds: 10, 5s, 2m
     #[arg(long, value_name = "TIME", default_value_t)]

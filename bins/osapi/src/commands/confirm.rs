@@ -1,21 +1,21 @@
-//! A run on all hosts is confirmed before it is sent.
+//! A run whose target names all hosts is confirmed before it is sent.
 
 use std::io::{self, BufRead, IsTerminal as _, Write as _};
 
-use osapi_core::job::{Operation, Target};
+use osapi_core::job::Target;
 
 use crate::args::run::{Run, RunArgs};
 use crate::error::{CliError, Result};
-use crate::render::{escape, outcome, time};
+use crate::render::{escape, excerpt, outcome, time};
 
-/// Sees to it that `run` is meant. `count_hosts` tells how many agents are registered, if that can be known.
+/// Sees to it that `run` is meant. `count_hosts` tells how many hosts its target means, if that can be known.
 ///
 /// # Errors
 /// When it is not. Nothing was sent then.
-pub(crate) fn settle(run: &Run, count_hosts: impl FnOnce() -> Option<usize>) -> Result<()> {
+pub(crate) fn settle(run: &Run, count_hosts: impl FnOnce() -> Option<u32>) -> Result<()> {
     match needed(&run.options, somebody_is_there()) {
         Consent::Given => Ok(()),
-        Consent::Ask => ask(&run.what.operation(), count_hosts()),
+        Consent::Ask => ask(&question(run, count_hosts())),
         Consent::Refuse => Err(refusal()),
     }
 }
@@ -33,11 +33,11 @@ enum Consent {
 
 /// What has to happen before a run with these options is sent.
 fn needed(options: &RunArgs, somebody_is_there: bool) -> Consent {
-    match &options.target {
-        Target::All if options.yes || options.local => Consent::Given,
-        Target::All if somebody_is_there => Consent::Ask,
-        Target::All => Consent::Refuse,
-        _ => Consent::Given,
+    match options.target.names_everyone() {
+        true if options.yes || options.local => Consent::Given,
+        true if somebody_is_there => Consent::Ask,
+        true => Consent::Refuse,
+        false => Consent::Given,
     }
 }
 
@@ -56,9 +56,9 @@ fn refusal() -> CliError {
 ///
 /// # Errors
 /// When the answer is no, or cannot be read. Nothing was sent then.
-fn ask(operation: &Operation, hosts: Option<usize>) -> Result<()> {
+fn ask(question: &str) -> Result<()> {
     let mut stderr = io::stderr();
-    write!(stderr, "{}", question(operation, hosts))?;
+    write!(stderr, "{question}")?;
     stderr.flush()?;
     let mut answer = String::new();
     io::stdin()
@@ -68,11 +68,15 @@ fn ask(operation: &Operation, hosts: Option<usize>) -> Result<()> {
     if is_yes(&answer) { Ok(()) } else { Err(CliError::usage("not confirmed; nothing was run")) }
 }
 
-fn question(operation: &Operation, hosts: Option<usize>) -> String {
-    let command = outcome::operation(operation);
+fn question(run: &Run, hosts: Option<u32>) -> String {
+    let command = outcome::operation(&run.what.operation());
+    let (target, noun) = match &run.options.target {
+        Target::All => ("all hosts".to_owned(), "registered agent"),
+        target => (excerpt::of(&target.to_string(), excerpt::TARGET), "host"),
+    };
     let hosts = match hosts {
-        Some(count) => format!("all hosts ({})", time::count(count as u64, "registered agent")),
-        None => "all hosts".into(),
+        Some(count) => format!("{target} ({})", time::count(count.into(), noun)),
+        None => target,
     };
     format!("Run on {hosts}: {}\nAre you sure? [y/N] ", escape::line(&command))
 }
@@ -83,27 +87,34 @@ fn is_yes(answer: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-    use osapi_core::job::Shell;
-
     use super::*;
     use crate::args::{Cli, Command};
+    use clap::Parser as _;
 
-    fn options(words: &[&str]) -> RunArgs {
-        let words = [&["osapi", "shell"], words, &["true"]].concat();
+    fn run(words: &[&str]) -> Run {
+        let words = [&["osapi", "shell"], words].concat();
         match Cli::try_parse_from(words).unwrap().command {
-            Command::Shell(args) => args.run,
+            Command::Shell(args) => args.into_run().unwrap(),
             other => panic!("{other:?}"),
         }
     }
 
+    fn options(words: &[&str]) -> RunArgs {
+        run(&[words, &["true"]].concat()).options
+    }
+
     #[test]
-    fn only_all_hosts_need_consent() {
+    fn only_who_names_all_hosts_is_asked() {
         for (words, there, away) in [
             (&["-T", "_all"][..], Consent::Ask, Consent::Refuse),
             (&["-T", "_all", "--yes"], Consent::Given, Consent::Given),
             (&["-T", "_all", "-y"], Consent::Given, Consent::Given),
             (&["-T", "_all", "--json"], Consent::Ask, Consent::Refuse),
+            (&["-T", "_all,!web-07"], Consent::Ask, Consent::Refuse),
+            (&["-T", "web-01,*"], Consent::Ask, Consent::Refuse),
+            (&["-T", "*&env:prod", "-y"], Consent::Given, Consent::Given),
+            (&["-T", "web-*,!*"], Consent::Given, Consent::Given),
+            (&["-T", "group:*"], Consent::Given, Consent::Given),
             (&["-T", "_any"], Consent::Given, Consent::Given),
             (&["-T", "web-01"], Consent::Given, Consent::Given),
             (&[], Consent::Given, Consent::Given),
@@ -125,11 +136,13 @@ mod tests {
 
     #[test]
     fn the_question_names_the_command() {
-        let operation = Operation::Shell(Shell::new("rm -rf /tmp/x\n\x1b[2A"));
+        let all = run(&["-T", "_all", "rm -rf /tmp/x\n\x1b[2A"]);
         assert_eq!(
-            question(&operation, Some(12)),
+            question(&all, Some(12)),
             "Run on all hosts (12 registered agents): shell 'rm -rf /tmp/x\\n\\x1b[2A'\nAre you sure? [y/N] "
         );
-        assert!(question(&operation, None).starts_with("Run on all hosts: "));
+        assert!(question(&all, None).starts_with("Run on all hosts: "));
+        let some = run(&["-T", "_all,!web-07", "true"]);
+        assert!(question(&some, Some(1)).starts_with("Run on _all,!web-07 (1 host): "));
     }
 }

@@ -43,9 +43,9 @@ pub(crate) async fn facts(client: &Client, args: NodeGetArgs, screen: &mut Scree
     show(client, outcome, args.format, screen).await
 }
 
-/// How many agents are registered, if the token lets us know: it only helps to decide.
-pub(crate) async fn count_hosts(client: &Client) -> Option<usize> {
-    client.agents().list().await.ok().map(|list| list.agents.len())
+/// How many hosts `target` means, if the token lets us know: it only helps to decide.
+pub(crate) async fn count_hosts(client: &Client, target: &Target) -> Option<u32> {
+    client.target(target).preview().await.ok().map(|preview| preview.count)
 }
 
 async fn send(client: &Client, what: What, target: &Target) -> Result<JobOutcome, Error> {

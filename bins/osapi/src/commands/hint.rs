@@ -17,7 +17,7 @@ pub(crate) fn of(problem: &Problem) -> Option<String> {
             "the token was made for another fleet: make one in the data directory of this one".into()
         }
         Code::PermissionDenied => permission(problem.missing_permission.as_deref()?),
-        Code::HostNotFound | Code::AgentNotFound => {
+        Code::HostNotFound | Code::HostAmbiguous | Code::NoMatch | Code::AgentNotFound => {
             "'osapi agent list' shows the known hosts".into()
         }
         Code::NoLiveHost => "'osapi agent list' shows the agents and their states".into(),

@@ -12,6 +12,7 @@ mod job;
 mod local;
 mod output;
 mod start;
+mod target;
 mod token;
 
 use std::io;
@@ -69,6 +70,11 @@ fn remote(remote: Remote, global: &Global) -> Result<Exit> {
             let mut screen = Screen::standard(command.format().raw);
             wait(&runtime, agent::run(&client, command, &mut screen))
         }
+        Remote::Target(command) => {
+            let (runtime, client) = (client_runtime(global)?, client::with_token(global)?);
+            let mut screen = Screen::standard(command.format().raw);
+            wait(&runtime, target::run(&client, command, &mut screen))
+        }
         Remote::Health(args) => {
             let mut screen = Screen::standard(false);
             wait(&client_runtime(global)?, health::run(&args, global, &mut screen))
@@ -83,7 +89,8 @@ fn execute(run: Run, global: &Global) -> Result<Exit> {
     }
     let (runtime, client) = (client_runtime(global)?, client::with_token(global)?);
     // Outside of the runtime, and before signals are taken over: Ctrl-C ends a question.
-    confirm::settle(&run, || runtime.block_on(execute::count_hosts(&client)))?;
+    let target = &run.options.target;
+    confirm::settle(&run, || runtime.block_on(execute::count_hosts(&client, target)))?;
     wait(&runtime, execute::run(&client, run, &mut screen))
 }
 

@@ -1,5 +1,6 @@
 //! What people read: outcomes of commands, tables. Pure, but for [`screen`]. What others wrote is shown through `escape`.
 
+pub(crate) mod excerpt;
 pub(crate) mod facts;
 pub(crate) mod outcome;
 pub(crate) mod screen;

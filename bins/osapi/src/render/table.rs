@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
-use osapi_core::api::types::{AgentInfo, HealthStatus, JobDetails, JobSummary};
+use osapi_core::api::types::{AgentInfo, HealthStatus, JobDetails, JobSummary, TargetHost};
 use osapi_core::job::AgentFacts;
 
-use super::{escape, time};
+use super::{escape, excerpt, time};
 
 /// Jobs, as `job list` shows them.
 pub(crate) fn jobs(jobs: &[JobSummary]) -> String {
@@ -17,7 +17,7 @@ pub(crate) fn jobs(jobs: &[JobSummary]) -> String {
             job.job_id.to_string(),
             job.status.to_string(),
             job.kind.clone(),
-            job.target.clone(),
+            excerpt::of(&job.target, excerpt::TARGET),
             counts(&job.hosts),
             job.submitter.clone(),
             time::moment(job.created_at),
@@ -72,6 +72,12 @@ pub(crate) fn agent(agent: &AgentInfo) -> String {
         ("running", agent.running.to_string()),
         ("waiting", agent.waiting.to_string()),
     ])
+}
+
+/// Hosts, as `target preview` shows them.
+pub(crate) fn hosts(hosts: &[TargetHost]) -> String {
+    let rows = hosts.iter().map(|host| vec![host.name.to_string(), host.state.as_str().to_owned()]);
+    columns(&["NAME", "STATE"], rows)
 }
 
 /// What `job get` shows before the results.

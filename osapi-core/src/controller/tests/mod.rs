@@ -5,6 +5,7 @@ mod large;
 mod schedules;
 mod several;
 mod stores;
+mod targets;
 mod words;
 
 use std::sync::Arc;
@@ -96,7 +97,18 @@ impl Fleet {
         let (bus, clock, fleet) =
             (Arc::clone(&self.bus), Arc::clone(&self.clock), self.root.public().fleet());
         let ring = vec![RingKey { key: self.job_key().public(), usage: KeyUse::Job }];
-        Agent { bus, clock, fleet, key, identity, instance: InstanceId::random(), inbox, ring }
+        Agent {
+            bus,
+            clock,
+            fleet,
+            key,
+            hostname: format!("{}.example", identity.name),
+            labels: Labels::default(),
+            identity,
+            instance: InstanceId::random(),
+            inbox,
+            ring,
+        }
     }
 
     /// An agent that was welcomed and said that it is ready.
@@ -118,6 +130,8 @@ struct Agent {
     fleet: crate::id::FleetId,
     key: SigningKey,
     identity: Identity,
+    hostname: String,
+    labels: Labels,
     instance: InstanceId,
     inbox: Subscription,
     ring: Vec<RingKey>,
@@ -137,10 +151,10 @@ impl Agent {
             v: VERSION,
             fleet: self.fleet,
             identity: self.identity.clone(),
-            hostname: "host.example".into(),
+            hostname: self.hostname.clone(),
             version: "0".into(),
             sealing: SealingKey::from_bytes([1; 32]),
-            labels: Labels::default(),
+            labels: self.labels.clone(),
             facts: AgentFacts::default(),
             at: self.clock.wall(),
         };

@@ -4,6 +4,5 @@ mod generators;
 mod operation;
 mod properties;
 mod records;
-mod target;
 mod view;
 mod words;
