@@ -33,7 +33,7 @@ use crate::clock::Timestamp;
 use crate::id::{Digest, Identity, InstanceId, JobId, PublicKey, SealingKey};
 use crate::job::limits::HELLO_EVERY;
 use crate::job::{AgentFacts, Failure, Labels, Operation};
-use crate::message::{Readiness, ToAgent};
+use crate::message::{Readiness, RegistrationRefusal, ToAgent};
 use check::Clocks;
 use drain::Drain;
 use job::{Delivery, Job, Phase};
@@ -112,6 +112,10 @@ pub struct Machine {
     writes: Writes,
     timers: Timers,
     drain: Drain,
+    /// Hellos that were said.
+    hellos: u64,
+    /// What the broker has denied.
+    denied: u64,
     actions: Vec<Action>,
     now: Now,
 }
@@ -138,6 +142,8 @@ impl Machine {
             writes: Writes::default(),
             timers: Timers::default(),
             drain: Drain::No,
+            hellos: 0,
+            denied: 0,
             actions: Vec::new(),
             now: Now { wall: Timestamp::from_unix_millis(0), boottime: Duration::ZERO },
         };
@@ -165,6 +171,7 @@ impl Machine {
             Event::Broke(job) => self.broke(job),
             Event::LeftoversEnded { job, result } => self.leftovers_ended(job, result),
             Event::ChunkLost { job, chunk } => self.chunk_lost(job, chunk),
+            Event::Denied(count) => self.denied = count,
             Event::Due => {}
             Event::Drain => self.start_draining(),
         }
@@ -195,11 +202,20 @@ impl Machine {
     pub fn readiness(&self) -> Readiness {
         if self.drain != Drain::No {
             Readiness::Draining
-        } else if self.session.is_welcome() && !self.writes.is_broken() {
+        } else if self.session.is_welcome()
+            && self.session.refusal().is_none()
+            && !self.writes.is_broken()
+        {
             Readiness::Ready
         } else {
             Readiness::NotReady
         }
+    }
+
+    /// Why it is not let in, if that is the last word.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&RegistrationRefusal> {
+        self.session.refusal()
     }
 
     /// Who it is.
@@ -225,6 +241,7 @@ impl Machine {
             ToAgent::Answer(answer) => self.answered(&answer),
             ToAgent::OutputSettled(settled) => self.output_settled(&settled),
             ToAgent::Welcome(welcome) => self.welcomed(&welcome),
+            ToAgent::Refused(refused) => self.kept_out(refused),
         }
     }
 

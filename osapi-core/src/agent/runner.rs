@@ -25,7 +25,7 @@ use crate::blocking::blocking;
 use crate::executor::{Executor, Stopper};
 use crate::id::{InstanceId, JobId};
 use crate::job::{Failure, Operation};
-use crate::message::Readiness;
+use crate::message::{Readiness, RegistrationRefusal};
 use line::Line;
 use voice::{Said, Voice};
 use work::{Done, Work};
@@ -39,20 +39,33 @@ const EVENTS: usize = 256;
 /// An agent that has not begun.
 pub struct Agent {
     parts: AgentParts,
+    told: Told,
+}
+
+/// What others are told about an agent, as it changes.
+#[derive(Default)]
+struct Told {
     readiness: watch::Sender<Readiness>,
+    refusal: watch::Sender<Option<RegistrationRefusal>>,
 }
 
 impl Agent {
     /// An agent of these parts.
     #[must_use]
     pub fn new(parts: AgentParts) -> Self {
-        Self { parts, readiness: watch::Sender::new(Readiness::NotReady) }
+        Self { parts, told: Told::default() }
     }
 
     /// Whether it takes new jobs, as it changes.
     #[must_use]
     pub fn readiness(&self) -> watch::Receiver<Readiness> {
-        self.readiness.subscribe()
+        self.told.readiness.subscribe()
+    }
+
+    /// Why it is not let into the fleet, as that changes; `None` while nobody says so. It goes on asking.
+    #[must_use]
+    pub fn refusal(&self) -> watch::Receiver<Option<RegistrationRefusal>> {
+        self.told.refusal.subscribe()
     }
 
     /// Works until `shutdown`, then drains: what runs may end within [`Limits::drain_grace`], the rest is stopped, reports are
@@ -66,7 +79,7 @@ impl Agent {
     pub async fn run(self, shutdown: CancellationToken) -> Result<Drained, AgentError> {
         let machine = self.machine().await?;
         let spooled = self.clean_spool(&machine).await?;
-        let mut runner = Runner::new(machine, self.parts, self.readiness);
+        let mut runner = Runner::new(machine, self.parts, self.told);
         runner.on_disk = spooled;
         let drained = runner.run(shutdown).await;
         tracing::info!(
@@ -136,7 +149,7 @@ fn supported(executor: &dyn Executor, operation: &Operation) -> Result<(), Failu
 struct Runner {
     machine: Machine,
     parts: AgentParts,
-    readiness: watch::Sender<Readiness>,
+    outside: Told,
     line: Line,
     work: Work,
     writer: Writer,
@@ -160,7 +173,7 @@ enum Woken {
 }
 
 impl Runner {
-    fn new(machine: Machine, parts: AgentParts, readiness: watch::Sender<Readiness>) -> Self {
+    fn new(machine: Machine, parts: AgentParts, outside: Told) -> Self {
         let (tell, told) = mpsc::channel(EVENTS);
         let name = machine.identity().name.clone();
         let line = Line::new(Arc::clone(&parts.bus), name);
@@ -177,7 +190,7 @@ impl Runner {
             on_disk: HashSet::new(),
             drained: None,
             parts,
-            readiness,
+            outside,
         }
     }
 
@@ -272,7 +285,16 @@ impl Runner {
         }
         self.writer.write(&mut self.work);
         let readiness = self.machine.readiness();
-        self.readiness.send_if_modified(|known| std::mem::replace(known, readiness) != readiness);
+        let known = &self.outside.readiness;
+        known.send_if_modified(|known| std::mem::replace(known, readiness) != readiness);
+        let refusal = self.machine.refusal();
+        self.outside.refusal.send_if_modified(|known| {
+            let is_news = known.as_ref() != refusal;
+            if is_news {
+                *known = refusal.cloned();
+            }
+            is_news
+        });
     }
 
     fn act(&mut self, action: Action) {

@@ -238,8 +238,8 @@ impl Intake {
     }
 
     fn answer(&self, to: &Identity, job: JobId, kind: AnswerKind) {
-        let answer =
-            Answer { v: VERSION, fleet: self.shared.fleet, identity: to.clone(), job, kind };
+        let (fleet, identity) = (self.shared.fleet, to.clone());
+        let answer = Answer { v: VERSION, fleet, identity, job, kind, at: None };
         match Signed::sign(&answer, &self.shared.job_key) {
             Ok(signed) => self.shared.outbox.send(&to.name, Outbound::Answer(signed)),
             Err(err) => tracing::error!(

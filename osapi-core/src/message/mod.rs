@@ -11,10 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::record::VERSION;
 
-pub use order::{Answer, AnswerKind, CancelOrder, ClaimRequest, HostSet, Order, Registration};
+pub use order::{
+    Answer, AnswerKind, CancelOrder, ClaimRequest, HostSet, Order, Position, Registration,
+};
 pub use subject::{Pattern, Subject};
 pub use word::{
-    FromAgent, Hello, Ping, Readiness, Receipt, ReceiptKind, Refusal, ToAgent, Welcome,
+    FromAgent, Hello, Ping, Readiness, Receipt, ReceiptKind, Refusal, Refused, RegistrationRefusal,
+    Seen, ToAgent, Welcome,
 };
 
 /// Largest message, in bytes: what a NATS server accepts by default with its headers (`max_payload`, 1 MiB), less some slack.

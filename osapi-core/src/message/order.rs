@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::id::{Digest, FleetId, Identity, JobId, Nonce, SealingKey};
+use crate::id::{Digest, FleetId, Identity, JobId, Nonce, SealingKey, StoreId};
 use crate::job::record::{ClaimRule, Submitter};
 use crate::job::{AgentFacts, Labels, Operation, limits};
 
@@ -123,6 +123,20 @@ pub struct Answer {
     pub job: JobId,
     /// The answer.
     pub kind: AnswerKind,
+    /// Where the store keeps what was answered: whoever shows it later proves that the store had come that far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Position>,
+}
+
+/// A place in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Which store.
+    pub store: StoreId,
+    /// Which of its buckets, by name.
+    pub bucket: String,
+    /// The place in the order of writes of that bucket.
+    pub cursor: u64,
 }
 
 /// The answers.

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::order::{Answer, CancelOrder, ClaimRequest, Order, Registration};
+use super::order::{Answer, CancelOrder, ClaimRequest, Order, Position, Registration};
 use crate::auth::envelope::Signed;
 use crate::auth::keys::KeyRing;
 use crate::auth::merkle::Membership;
 use crate::clock::Timestamp;
-use crate::id::{Digest, Identity, InstanceId, JobId, StoreId};
+use crate::id::{Digest, Identity, InstanceId, JobId, KeyId, StoreId};
 use crate::job::Report;
 use crate::job::report::Stream;
 pub use crate::job::word::{ReceiptKind, Refusal};
@@ -51,16 +51,35 @@ pub struct Hello {
     pub version: String,
     /// The agent's wall clock.
     pub wall: Timestamp,
+    /// Counts the hellos of this run, from 1.
+    #[serde(default)]
+    pub seq: u64,
+    /// How far the store had come by the latest answer that the agent has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Box<Seen>>,
+    /// How often the broker has denied its connection something, since it began.
+    #[serde(default)]
+    pub denied: u64,
+}
+
+/// How far an agent knows the store to have come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Where that was.
+    pub position: Position,
+    /// The answer that says so.
+    pub proof: Signed<Answer>,
 }
 
 /// Whether an agent takes new jobs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Readiness {
     /// It was welcomed and takes new jobs.
     Ready,
-    /// No welcome yet, or its journal cannot be written.
+    /// No welcome yet, not let in, or its journal cannot be written.
+    #[default]
     NotReady,
     /// It is shutting down.
     Draining,
@@ -115,6 +134,48 @@ pub enum ToAgent {
     OutputSettled(OutputSettled),
     /// You are registered; these keys are valid; this is the time.
     Welcome(Welcome),
+    /// You are not let in, or not any more. A hint: who asks again may be welcomed.
+    Refused(Refused),
+}
+
+/// That a registration, or the identity in a hello, is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Whom it is for: several may listen under one name.
+    pub identity: Identity,
+    /// Why.
+    pub why: RegistrationRefusal,
+}
+
+/// Why an agent is not let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistrationRefusal {
+    /// The name belongs to another key.
+    #[error(
+        "another host is registered under this name, with key {key_id}: remove it first, or choose another name"
+    )]
+    NameTaken {
+        /// The key that is registered.
+        key_id: KeyId,
+    },
+    /// The key was removed from the fleet, for good.
+    #[error("this host was removed from the fleet: set it up anew, with a new key")]
+    Removed,
+    /// A later word of the same agent is registered, and that agent is heard.
+    #[error(
+        "a later registration of this host is known, and that one is heard: is it running twice?"
+    )]
+    Overtaken,
+    /// It is for another fleet.
+    #[error("the fleet at these servers is another one than this host's")]
+    OtherFleet,
+    /// It does not verify, or is out of bounds.
+    #[error("the registration does not verify, or does not fit")]
+    Invalid,
+    /// Nobody is registered with that key under that name: it has to ask again.
+    #[error("this host is not registered")]
+    Unknown,
 }
 
 /// What became of one [`OutputChunk`].

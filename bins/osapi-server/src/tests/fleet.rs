@@ -197,6 +197,9 @@ impl Voice {
             ring: 1,
             version: "1".into(),
             wall: SystemClock.wall(),
+            seq: 1,
+            seen: None,
+            denied: 0,
         };
         let heard = Subject::Heard(self.identity.name.clone());
         self.bus.publish(&heard, encode(&FromAgent::Hello(hello)).into()).await.unwrap();

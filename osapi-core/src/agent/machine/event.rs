@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::executor::{Handle, StopReason, Task};
 use crate::id::JobId;
 use crate::job::{Outcome, StreamReport};
-use crate::message::{FromAgent, Refusal, ToAgent};
+use crate::message::{FromAgent, Refusal, RegistrationRefusal, ToAgent};
 
 /// What the machine's two clocks show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +106,8 @@ pub enum Event {
         /// Which part.
         chunk: Chunk,
     },
+    /// The broker has denied the agent's connection something; so often by now.
+    Denied(u64),
     /// The time that [`Machine::next_due`](super::Machine::next_due) told has come.
     Due,
     /// The agent is to end.
@@ -173,6 +175,8 @@ pub enum Notice {
     NotRegistered,
     /// A welcome was ignored.
     WelcomeIgnored(&'static str),
+    /// The agent is not let in.
+    KeptOut(RegistrationRefusal),
     /// An answer was ignored.
     AnswerIgnored(Option<JobId>, &'static str),
     /// The store has another report of an execution of this agent.
@@ -196,6 +200,7 @@ impl Notice {
         match self {
             Self::OtherBody(_)
             | Self::NotRegistered
+            | Self::KeptOut(_)
             | Self::Conflict(_)
             | Self::JournalFailed(_)
             | Self::LeftoversRemain(..)
@@ -222,7 +227,10 @@ impl Notice {
             | Self::LeftoversRemain(job, _)
             | Self::OutputLost(job)
             | Self::Lost(job) => Some(*job),
-            Self::NotRegistered | Self::WelcomeIgnored(_) | Self::JournalFailed(_) => None,
+            Self::NotRegistered
+            | Self::WelcomeIgnored(_)
+            | Self::KeptOut(_)
+            | Self::JournalFailed(_) => None,
         }
     }
 }
@@ -235,6 +243,7 @@ impl fmt::Display for Notice {
             Self::CancelIgnored(_, why) => write!(f, "cancel ignored: {why}"),
             Self::NotRegistered => f.write_str("the host's names do not fit into a registration"),
             Self::WelcomeIgnored(why) => write!(f, "welcome ignored: {why}"),
+            Self::KeptOut(why) => write!(f, "not let into the fleet: {why}"),
             Self::AnswerIgnored(_, why) => write!(f, "answer ignored: {why}"),
             Self::Conflict(_) => f.write_str("the store has another report of this execution"),
             Self::Gone(_) => f.write_str("no controller knows the job of this report any more"),

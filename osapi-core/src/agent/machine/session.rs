@@ -11,7 +11,10 @@ use crate::auth::keys::KeyRing;
 use crate::clock::Timestamp;
 use crate::job::limits::RETENTION_DEFAULT;
 use crate::job::record::VERSION;
-use crate::message::{FromAgent, Registration, Welcome};
+use crate::message::{FromAgent, Refused, Registration, RegistrationRefusal, Welcome};
+
+/// How often the log says that the agent is not let in.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct Session {
@@ -22,8 +25,19 @@ pub(super) struct Session {
     server: Option<ServerTime>,
     /// Whether the link came up after the last welcome.
     is_unanswered: bool,
+    /// Whether it asks to be let in although it was welcomed.
+    is_shut_out: bool,
+    refusal: Option<Refusal>,
     tries: u32,
     retention: Duration,
+}
+
+/// That the agent is not let in.
+#[derive(Debug)]
+struct Refusal {
+    why: RegistrationRefusal,
+    /// When that was said to those who read the log.
+    told: Duration,
 }
 
 /// A controller's wall clock, as it was when its welcome came.
@@ -47,6 +61,8 @@ impl Session {
             synced_serial,
             server: None,
             is_unanswered: true,
+            is_shut_out: false,
+            refusal: None,
             tries: 0,
             retention: RETENTION_DEFAULT,
         }
@@ -59,6 +75,11 @@ impl Session {
     /// Whether keys and time are known.
     pub(super) fn is_welcome(&self) -> bool {
         self.ring.is_some() && self.server.is_some()
+    }
+
+    /// Why the agent is not let in, if that was said after the last welcome.
+    pub(super) fn refusal(&self) -> Option<&RegistrationRefusal> {
+        self.refusal.as_ref().map(|refusal| &refusal.why)
     }
 
     pub(super) fn ring(&self) -> Option<&KeyRing> {
@@ -133,7 +154,8 @@ impl Machine {
 
     /// Asks to be let in, again and again until a welcome comes.
     pub(super) fn register(&mut self) {
-        if !self.session.is_up || !self.session.is_unanswered {
+        let asks = self.session.is_unanswered || self.session.is_shut_out;
+        if !self.session.is_up || !asks {
             return;
         }
         let registration = Registration {
@@ -167,6 +189,8 @@ impl Machine {
             return self.notice(Notice::WelcomeIgnored("its key ring is older than a known one"));
         }
         self.timers.clear(Wake::Register);
+        self.session.is_shut_out = false;
+        self.session.refusal = None;
         self.session.set_time(welcome.wall, self.now);
         self.session.retention = Duration::from_secs(welcome.retention_s);
         if ring.serial > self.session.synced_serial {
@@ -175,6 +199,30 @@ impl Machine {
             self.writes.then(After::Ring(ring));
         } else {
             self.use_ring(ring);
+        }
+    }
+
+    /// Somebody says that the agent is not let in: it asks again, and is not ready until it is welcomed. A hint like a welcome, so that
+    /// nothing is given up for it.
+    pub(super) fn kept_out(&mut self, refused: Refused) {
+        let Refused { identity, why } = refused;
+        if identity != self.identity {
+            return;
+        }
+        let now = self.now.boottime;
+        // Whoever has not read of it yet says so of an agent that was let in just now.
+        if why != RegistrationRefusal::Unknown {
+            let told = self.session.refusal.take().filter(|known| known.why == why);
+            let told = told.map(|known| known.told).filter(|told| now < *told + TOLD_AGAIN);
+            if told.is_none() {
+                self.notice(Notice::KeptOut(why.clone()));
+            }
+            self.session.refusal = Some(Refusal { why, told: told.unwrap_or(now) });
+        }
+        if !self.session.is_unanswered && !self.session.is_shut_out {
+            self.session.is_shut_out = true;
+            self.session.tries = 0;
+            self.register();
         }
     }
 

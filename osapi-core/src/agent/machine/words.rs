@@ -33,6 +33,7 @@ impl Machine {
                 Some(ReceiptKind::Busy | ReceiptKind::Refused(_)) | None => {}
             }
         }
+        self.hellos += 1;
         self.send(FromAgent::Hello(Hello {
             identity: self.identity.clone(),
             instance: self.config.instance,
@@ -43,6 +44,9 @@ impl Machine {
             ring: self.session.ring_serial(),
             version: self.config.version.clone(),
             wall: self.now.wall,
+            seq: self.hellos,
+            seen: None,
+            denied: self.denied,
         }));
     }
 }

@@ -9,6 +9,7 @@ mod targets;
 mod words;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -108,6 +109,7 @@ impl Fleet {
             instance: InstanceId::random(),
             inbox,
             ring,
+            hellos: AtomicU64::new(0),
         }
     }
 
@@ -135,6 +137,7 @@ struct Agent {
     instance: InstanceId,
     inbox: Subscription,
     ring: Vec<RingKey>,
+    hellos: AtomicU64,
 }
 
 impl Agent {
@@ -181,6 +184,9 @@ impl Agent {
             ring: 1,
             version: "0".into(),
             wall: self.clock.wall(),
+            seq: self.hellos.fetch_add(1, Ordering::Relaxed) + 1,
+            seen: None,
+            denied: 0,
         }
     }
 

@@ -142,7 +142,10 @@ async fn a_job_that_was_cancelled_is_cancelled_and_never_sent_after_a_restart() 
                 cancels += 1;
             }
             ToAgent::Dispatch { .. } => panic!("an order that nobody wants any more"),
-            ToAgent::Answer(_) | ToAgent::OutputSettled(_) | ToAgent::Welcome(_) => {}
+            ToAgent::Answer(_)
+            | ToAgent::OutputSettled(_)
+            | ToAgent::Welcome(_)
+            | ToAgent::Refused(_) => {}
         }
     }
     assert!((5..20).contains(&cancels), "{cancels} times within 30 s");

@@ -4,7 +4,7 @@ use super::super::{Action, Event, Notice};
 use super::world::*;
 use crate::auth::envelope::Signed;
 use crate::job::Outcome;
-use crate::message::{FromAgent, Readiness, Registration};
+use crate::message::{FromAgent, Readiness, Refused, Registration, RegistrationRefusal, ToAgent};
 
 fn registrations(actions: &[Action]) -> Vec<&Signed<Registration>> {
     fn registration(action: &Action) -> Option<&Signed<Registration>> {
@@ -118,4 +118,62 @@ fn a_welcome_that_was_delayed_does_not_turn_the_servers_time_back() {
     world.tell(Event::LinkDown);
     world.connect();
     assert_eq!(starts(&world.tell(world.dispatch(&order))), [order.job]);
+}
+
+fn kept_out(world: &World, why: RegistrationRefusal) -> Event {
+    Event::Message(ToAgent::Refused(Refused { identity: world.identity(), why }))
+}
+
+#[test]
+fn who_is_not_let_in_says_so_is_not_ready_and_goes_on_asking() {
+    let mut world = World::ready();
+    let why = RegistrationRefusal::Removed;
+    let actions = world.tell(kept_out(&world, why.clone()));
+    assert_eq!(actions[0], Action::Notice(Notice::KeptOut(why.clone())));
+    assert_eq!(registrations(&actions).len(), 1);
+    assert_eq!(hellos(&actions)[0].readiness, Readiness::NotReady);
+    assert_eq!(world.machine.refusal(), Some(&why));
+    let alarms = |actions: &[Action]| {
+        actions.iter().filter(|action| matches!(action, Action::Notice(Notice::KeptOut(_)))).count()
+    };
+    let mut said = 0;
+    for _ in 0..30 {
+        let actions = world.live(s(5));
+        assert!(!registrations(&actions).is_empty());
+        said += alarms(&world.tell(kept_out(&world, why.clone())));
+    }
+    assert_eq!(said, 2, "once a minute");
+    let taken = RegistrationRefusal::NameTaken { key_id: JOBS.id() };
+    assert_eq!(alarms(&world.tell(kept_out(&world, taken))), 1, "another reason is news");
+    world.tell(world.welcome());
+    assert_eq!((world.machine.readiness(), world.machine.refusal()), (Readiness::Ready, None));
+    assert!(registrations(&world.live(s(60))).is_empty());
+}
+
+#[test]
+fn who_is_not_known_asks_again_and_stays_ready() {
+    let mut world = World::ready();
+    let actions = world.tell(kept_out(&world, RegistrationRefusal::Unknown));
+    assert_eq!(registrations(&actions).len(), 1);
+    assert_eq!((world.machine.readiness(), world.machine.refusal()), (Readiness::Ready, None));
+    world.tell(world.welcome());
+    assert!(registrations(&world.live(s(60))).is_empty());
+}
+
+#[test]
+fn the_refusal_of_another_host_under_the_name_is_not_mine() {
+    let mut world = World::ready();
+    let identity = stranger(world.identity());
+    let refused = Refused { identity, why: RegistrationRefusal::Removed };
+    assert!(world.tell(Event::Message(ToAgent::Refused(refused))).is_empty());
+    assert_eq!(world.machine.readiness(), Readiness::Ready);
+}
+
+#[test]
+fn hellos_count_themselves_and_say_what_was_denied() {
+    let mut world = World::ready();
+    let first = hellos(&world.tell(Event::Pinged))[0].seq;
+    world.tell(Event::Denied(3));
+    let hello = hellos(&world.tell(Event::Pinged))[0].clone();
+    assert_eq!((hello.seq, hello.denied), (first + 1, 3));
 }

@@ -243,7 +243,8 @@ impl World {
         job: JobId,
         kind: AnswerKind,
     ) -> Event {
-        let answer = Answer { v: VERSION, fleet: ROOT.public().fleet(), identity, job, kind };
+        let fleet = ROOT.public().fleet();
+        let answer = Answer { v: VERSION, fleet, identity, job, kind, at: None };
         Event::Message(ToAgent::Answer(signed(&answer, key)))
     }
 

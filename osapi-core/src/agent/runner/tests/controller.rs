@@ -200,7 +200,7 @@ impl Controller {
 
     async fn say_answer(&self, job: JobId, kind: AnswerKind) {
         let (v, fleet, identity) = (VERSION, self.fleet, self.agent.clone());
-        let answer = Answer { v, fleet, identity, job, kind };
+        let answer = Answer { v, fleet, identity, job, kind, at: None };
         self.say(&ToAgent::Answer(sign(&answer, &self.key))).await;
     }
 
