@@ -164,7 +164,7 @@ async fn listen(
                 }
             }
             ToAgent::OutputSettled(part) => drop(settled.try_send(part.offset)),
-            ToAgent::Cancel(_) | ToAgent::Answer(_) => {}
+            ToAgent::Cancel(_) | ToAgent::Answer(_) | ToAgent::Refused(_) => {}
         }
     }
 }
