@@ -30,6 +30,10 @@
 //!     }
 //! }
 //!
+//! // Whom a target means, before anything is done.
+//! let preview = client.target("group:web&env:prod,!web-07").preview().await?;
+//! println!("{} hosts, {} of them live", preview.count, preview.live);
+//!
 //! // A job to come back to.
 //! let job = client.node("web-01").exec("sleep").arg("60").submit().await?;
 //! if !job.wait_for(Duration::from_secs(5)).await?.is_settled() {

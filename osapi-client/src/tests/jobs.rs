@@ -1,9 +1,9 @@
-//! Jobs that exist, and agents.
+//! Jobs that exist, agents, and what targets mean.
 
 use std::collections::BTreeMap;
 
-use osapi_core::api::endpoints::{AgentGet, JobCancel, JobDelete, JobsList};
-use osapi_core::api::types::{CancelAnswer, JobList};
+use osapi_core::api::endpoints::{AgentGet, JobCancel, JobDelete, JobsList, TargetGet};
+use osapi_core::api::types::{AgentState, CancelAnswer, JobList, TargetHost, TargetPreview};
 use osapi_core::api::{Code, Endpoint};
 
 use super::server::{Act, Server};
@@ -66,4 +66,25 @@ async fn agents_are_asked_for_by_name() {
     let err = agents.get(&"web-01".parse().unwrap()).await.unwrap_err();
     assert_eq!(err.kind(), ErrorKind::NotFound);
     assert_eq!(server.seen()[1].uri, AgentGet::INFO.path.replace("{name}", "web-01"));
+}
+
+#[tokio::test]
+async fn a_preview_asks_for_the_target_as_one_segment_of_the_path() {
+    let host = TargetHost { name: "web-01".parse().unwrap(), state: AgentState::Ready };
+    let target = "web-[01-20]&group:w?b.*,!db-*".to_owned();
+    let preview = TargetPreview { target, count: 1, live: 1, ready: 1, hosts: vec![host] };
+    let server = Server::start([Act::json(200, &preview), Act::problem(Code::NoMatch)]).await;
+    let client = server.client();
+    assert_eq!(client.target(&preview.target).preview().await.unwrap(), preview);
+    let err = client.target("group:web").preview().await.unwrap_err();
+    assert_eq!(err.kind(), ErrorKind::NotFound);
+    let err = client.target("group:web,").preview().await.unwrap_err();
+    assert_eq!(err.kind(), ErrorKind::InvalidRequest);
+    let said = "target is wrong at column 11: a name, a label or a pattern is missing here";
+    assert_eq!(err.to_string(), said);
+
+    let uris: Vec<_> = server.seen().into_iter().map(|request| request.uri).collect();
+    let path = |segment: &str| TargetGet::INFO.path.replace("{target}", segment);
+    let first = path("web-%5B01-20%5D%26group%3Aw%3Fb.%2A%2C%21db-%2A");
+    assert_eq!(uris, [first, path("group%3Aweb")], "what is no target is not sent");
 }

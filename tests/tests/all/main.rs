@@ -12,5 +12,6 @@ mod restart;
 mod roles;
 mod side_by_side;
 mod structure;
+mod targets;
 mod tree;
 mod world;

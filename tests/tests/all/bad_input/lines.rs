@@ -15,6 +15,20 @@ fn a_wrong_command_line_exits_with_2_and_sends_nothing() {
         (&["exec", "-T", "a/b", "--", "true"], "a/b"),
         (&["exec", "-T", "a b", "--", "true"], "a b"),
         (&["exec", "-T", "_some", "--", "true"], "_any"),
+        (&["exec", "-T", "!", "--", "true"], "column 2: a name, a label or a pattern is missing"),
+        (&["exec", "-T", "!web-07", "--", "true"], "write _all,!web-07"),
+        (&["shell", "-T", "db,web-[9-1]", "true"], "column 8: range 9-1 ends before it begins"),
+        (&["node", "get", "-T", "web-[01"], "column 5: '[' is not closed"),
+        (&["node", "get", "-T", "web-01,,db"], "column 8: a name, a label"),
+        (&["node", "get", "-T", "_any,db"], "'_any' stands alone"),
+        (&["target", "preview", "web-[1-20001]"], "at most 20000"),
+        (&["target", "preview", "(a,b)&c"], "write a&c,b&c"),
+        (&["target", "preview"], "<TARGET>"),
+        (&["exec", "-T", "@", "--", "true"], "after '@'"),
+        (&["exec", "-T", "@/no/such/file", "--", "true"], "cannot read '/no/such/file': No such"),
+        (&["exec", "-T", "@/", "--", "true"], "cannot read '/': Is a directory"),
+        (&["exec", "-T", "@/dev/null", "--", "true"], "'/dev/null' names no hosts"),
+        (&["exec", "-T", "@/dev/zero", "--", "true"], "'/dev/zero' is larger than 1048576 bytes"),
         (&["exec", "--", ""], "command"),
         (&["exec", "--"], "PROGRAM"),
         (&["shell", ""], "command"),
@@ -33,6 +47,9 @@ fn a_wrong_command_line_exits_with_2_and_sends_nothing() {
     ] {
         machine.osapi(line.iter().copied()).run().exits(2).prints("").explains(&[word]);
     }
+    let target = "web-01,".repeat(600);
+    let ran = machine.osapi(["exec", "-T", &target, "--", "true"]).run().exits(2).prints("");
+    ran.explains(&["target has 4200 bytes: at most 4096 are allowed"]);
     let big = "a".repeat(128 * 1024 - 1);
     let most = ["exec", "--", "true", &big, &big, &big];
     machine.osapi(most).run().exits(2).prints("").explains(&["262144"]);
@@ -47,6 +64,9 @@ fn what_the_server_refuses_exits_with_125_and_says_what_to_do() {
     for (line, words) in [
         (&["exec", "-T", "no-such-host", "--", "true"][..], ["host_not_found", "agent list"]),
         (&["node", "get", "-T", "no-such-host"], ["host_not_found", "agent list"]),
+        (&["exec", "-T", "db-*,group:web", "--", "true"], ["no_match", "agent list"]),
+        (&["shell", "-y", "-T", "_all,!no-such-host", "true"], ["host_not_found", "agent list"]),
+        (&["target", "preview", "no.such.host"], ["host_not_found", "agent list"]),
         (&["job", "get", job], ["job_not_found", "job list"]),
         (&["job", "cancel", job], ["job_not_found", "job list"]),
         (&["job", "delete", job], ["job_not_found", "job list"]),

@@ -17,6 +17,15 @@ fn targets_that_name_nobody_are_refused() {
     let long = "a".repeat(4_097);
     for (target, status, code) in [
         ("no-such-host", 404, "host_not_found"),
+        ("no.such.host", 404, "host_not_found"),
+        ("no-such-*,group:web", 404, "no_match"),
+        ("_all,!no-such-host", 404, "host_not_found"),
+        ("!", 400, "invalid_parameter"),
+        ("!web-07", 400, "invalid_parameter"),
+        ("%5B9-1%5D", 400, "invalid_parameter"),
+        ("web-%5B1-20001%5D", 400, "invalid_parameter"),
+        ("_any,web-01", 400, "invalid_parameter"),
+        ("@hosts.txt", 400, "invalid_parameter"),
         ("%20", 400, "invalid_parameter"),
         ("a%2Fb", 400, "invalid_parameter"),
         ("a%20b", 400, "invalid_parameter"),
@@ -36,6 +45,9 @@ fn targets_that_name_nobody_are_refused() {
             );
         }
     }
+    let place = server.api().get("/v1/targets/db,web-%5B9-1%5D").refuses(400, "invalid_parameter");
+    let said = "column 8: range 9-1 ends before it begins: write 1-9";
+    assert!(place.json()["bound"].as_str().is_some_and(|text| text.contains(said)), "{place}");
     assert!(server.api().jobs().is_empty());
 }
 

@@ -127,6 +127,15 @@ impl Ran {
         self
     }
 
+    /// Asserts that these words are on its standard output.
+    #[track_caller]
+    pub(crate) fn shows(self, words: &[&str]) -> Self {
+        for word in words {
+            assert!(self.out().contains(word), "'{word}' is not shown by {self}");
+        }
+        self
+    }
+
     /// Asserts that it explains itself by these words on standard error.
     #[track_caller]
     pub(crate) fn explains(self, words: &[&str]) -> Self {
