@@ -28,6 +28,7 @@ mod submit;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -100,6 +101,8 @@ struct Shared {
     job_key: SigningKey,
     config: Config,
     instance: InstanceId,
+    /// Numbers the records in which this controller writes reports.
+    report_records: AtomicU64,
     outbox: outbound::Outbox,
     mind: follow::Questions,
     ring: watch::Sender<Option<Arc<KeyRing>>>,
@@ -149,6 +152,7 @@ impl Controller {
         let shared = Arc::new(Shared {
             fleet: root.fleet(),
             instance: InstanceId::random(),
+            report_records: AtomicU64::new(0),
             ring: watch::Sender::new(None),
             ready: watch::Sender::new(false),
             heard: watch::Sender::new(()),

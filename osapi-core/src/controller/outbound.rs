@@ -94,6 +94,12 @@ impl Outbox {
         }
     }
 
+    /// Hands a message in, once there is room for it.
+    pub(super) async fn deliver(&self, to: &AgentName, outbound: Outbound) {
+        // If it cannot be, the controller is stopping.
+        self.hand_in.send((to.clone(), outbound)).await.ok();
+    }
+
     /// How many orders and cancels may be handed in.
     pub(super) fn room(&self) -> usize {
         self.hand_in.capacity().saturating_sub(RESERVE)

@@ -1,5 +1,6 @@
 //! The controller against agents of the test's own, which do exactly what a test says.
 
+mod intake;
 mod jobs;
 mod large;
 mod schedules;
