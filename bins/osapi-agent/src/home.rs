@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use osapi_core::agent::journal::{Binding, FileJournal, OpenError};
 use osapi_service::datadir::Layout;
-use osapi_service::keystore::{AgentKeys, AgentSetup, KeyError};
+use osapi_service::keystore::AgentKeys;
 
 /// An agent's open directory.
 #[derive(Debug)]
@@ -23,9 +23,6 @@ pub struct Home {
 /// Why an agent's directory cannot be used. What is in it is left as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
-    /// The key or the identity.
-    #[error(transparent)]
-    Keys(#[from] KeyError),
     /// The journal.
     #[error(transparent)]
     Journal(#[from] OpenError),
@@ -40,15 +37,13 @@ pub enum HomeError {
 }
 
 impl Home {
-    /// Opens the agent's part of a data directory, making what is not there. Blocks.
+    /// Opens what belongs to the agent of `keys` in its data directory, making what is not there. Blocks.
     ///
     /// # Errors
-    /// When the keys, the journal or the spool cannot be used.
-    pub fn open(layout: &Layout, setup: AgentSetup<'_>) -> Result<Self, HomeError> {
-        let root = setup.root;
-        let keys = AgentKeys::open_or_create(layout, setup)?;
+    /// When the journal or the spool cannot be used.
+    pub fn open(layout: &Layout, keys: AgentKeys) -> Result<Self, HomeError> {
         let binding = Binding {
-            fleet: root.fleet(),
+            fleet: keys.identity.root.fleet(),
             name: keys.identity.name.clone(),
             key: keys.key.public(),
             machine: machine_id(),

@@ -1,14 +1,18 @@
-//! The agent as a program has it: its directory on disk ([`Home`]), and the agent over the process executor ([`agent`]). What it
-//! does is [`osapi_core::agent`]'s.
+//! The agent as a program: its directory on disk ([`Home`]), the agent over the process executor ([`agent()`]), how a host becomes one
+//! (`member`), and what `osapi-agent` does from its start to its end ([`program`]). What an agent does is [`osapi_core::agent`]'s.
 
 mod home;
+mod member;
+pub mod program;
 
 use std::sync::Arc;
 
-use osapi_core::agent::{Agent, AgentParts, Limits};
+use osapi_core::agent::{Agent, AgentParts, Drained, Limits};
 use osapi_core::backend::Bus;
 use osapi_core::clock::SystemClock;
 use osapi_core::executor::process::{ProcessExecutor, facts_of_this_host};
+use osapi_core::job::Labels;
+use osapi_service::config;
 
 pub use home::{Home, HomeError};
 pub use osapi_core::executor::process::prepare_this_process;
@@ -18,7 +22,8 @@ pub use osapi_core::executor::process::prepare_this_process;
 pub fn agent(
     home: Home,
     bus: Arc<dyn Bus>,
-    config: &osapi_service::config::Agent,
+    config: &config::Agent,
+    labels: Labels,
     hostname: String,
 ) -> Agent {
     let Home { keys, journal, spool } = home;
@@ -38,9 +43,34 @@ pub fn agent(
         hostname,
         version: env!("CARGO_PKG_VERSION").into(),
         sealing: keys.sealing,
-        labels: config.labels(),
+        labels,
         facts: facts_of_this_host(),
         spool,
         limits,
     })
+}
+
+/// What an agent has left at its end, as people read it; none if it did not end in time.
+#[must_use]
+pub fn told(drained: Option<Drained>) -> String {
+    match drained {
+        Some(Drained { unanswered: 0, waiting: 0, running: 0 }) => "nothing is left to do".into(),
+        Some(Drained { unanswered, waiting, running }) => format!(
+            "kept for the next start: {unanswered} unsent reports, {waiting} waiting jobs, {running} interrupted commands"
+        ),
+        None => "the agent did not end in time; it recovers at the next start".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_told() {
+        assert_eq!(told(Some(Drained::default())), "nothing is left to do");
+        let left = told(Some(Drained { unanswered: 1, waiting: 2, running: 0 }));
+        assert!(left.contains("1 unsent reports, 2 waiting jobs"), "{left}");
+        assert!(told(None).contains("did not end in time"));
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! In the order in which a request flows: [`listen`] binds, [`mod@serve`] accepts and ends, `connection` speaks HTTP with timeouts,
 //! `pipeline` takes one request through its numbered steps (`router`, `gate`, `params`, `body`, then one of the `handlers`), and
-//! `answer` or `failure` makes the response. Which endpoints there are is declared in [`osapi_core::api::endpoints`], nowhere here.
+//! `answer` or `failure` makes the response. [`program`] is `osapi-server` from its start to its end. Which endpoints there are is declared in [`osapi_core::api::endpoints`], nowhere here.
 
 mod access_log;
 mod answer;
@@ -18,15 +18,30 @@ pub mod listen;
 mod params;
 mod pipeline;
 mod prefer;
+pub mod program;
 mod range;
 pub mod router;
 pub mod serve;
 mod stall;
 
+use osapi_core::api::types::Durability;
+use osapi_core::controller;
+use osapi_service::config::Config;
+
 pub use limits::Limits;
 pub use listen::{BindError, bind};
 pub use router::RouterError;
 pub use serve::{Ended, Server, serve};
+
+/// How the controller of a server with this configuration behaves, over a store of this durability.
+#[must_use]
+pub fn controller_config(config: &Config, durability: Durability) -> controller::Config {
+    controller::Config {
+        retention: config.store.retention,
+        max_jobs: config.jobs.max_retained,
+        durability,
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use osapi_core::job::limits::HTTP_BODY_MAX;
+use osapi_service::config;
 
 /// Bounds of the HTTP server. The defaults suit a fleet; tests make them small.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +23,20 @@ pub struct Limits {
     pub linger_time: Duration,
     /// From the start of a shutdown to the moment at which what is still going on is cut.
     pub drain_time: Duration,
+}
+
+impl Limits {
+    /// The bounds in a configuration.
+    #[must_use]
+    pub fn of(config: &config::Server) -> Self {
+        Self {
+            connections: config.max_connections,
+            header_time: config.header_timeout,
+            body_time: config.body_timeout,
+            drain_time: config.drain,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Limits {

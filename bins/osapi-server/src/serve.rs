@@ -1,5 +1,6 @@
 //! The server: accepts connections until it is told to stop, and says how it ended.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,16 @@ pub enum Ended {
         /// How many.
         connections: usize,
     },
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drained => f.write_str("every request was answered"),
+            Self::Cut { connections: 1 } => f.write_str("1 connection cut"),
+            Self::Cut { connections } => write!(f, "{connections} connections cut"),
+        }
+    }
 }
 
 /// Serves `listener` until `shutdown` is cancelled. Then nothing new is accepted, who waits for a job is told at once how it stands,

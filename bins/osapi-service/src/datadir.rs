@@ -109,6 +109,12 @@ impl Layout {
         self.0.join("keys")
     }
 
+    /// The keys of the fleet's broker.
+    #[must_use]
+    pub fn broker(&self) -> PathBuf {
+        self.0.join("nats")
+    }
+
     /// What belongs to this machine's agent: key, identity, journal.
     #[must_use]
     pub fn agent(&self) -> PathBuf {

@@ -1,5 +1,7 @@
 //! Files that only their owner may read: made so, checked so, and never seen half written.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -43,6 +45,9 @@ pub enum PrivateFileError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Bytes that are no UTF-8.
+    #[error("'{}' is not text", .0.display())]
+    NotText(PathBuf),
     /// Not what it should be.
     #[error("'{}' is larger than {max} bytes", path.display())]
     TooLarge {
@@ -54,9 +59,20 @@ pub enum PrivateFileError {
 }
 
 impl PrivateFileError {
+    /// Whether there is something at this path already.
+    #[must_use]
+    pub fn already_exists(&self) -> bool {
+        self.is(io::ErrorKind::AlreadyExists)
+    }
+
     /// Whether there is no such file.
-    pub(crate) fn is_missing(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.is(io::ErrorKind::NotFound)
+    }
+
+    fn is(&self, kind: io::ErrorKind) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == kind)
     }
 }
 
@@ -68,8 +84,11 @@ pub(crate) fn failed<'a>(
     move |source| PrivateFileError::Io { what, path: path.to_owned(), source }
 }
 
-/// The bytes of the file at `path`, of which others can neither read nor change a copy.
-pub(crate) fn read(path: &Path, max: usize) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
+/// The bytes of the file at `path`, which nobody else can read or change.
+///
+/// # Errors
+/// When there is none, it is no regular file, it is open to others, or it is larger than `max` bytes.
+pub fn read(path: &Path, max: usize) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     // A link could lead anywhere, and opening a pipe would wait for its writer.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
@@ -105,26 +124,68 @@ fn check(path: &Path, file: &File) -> Result<(), PrivateFileError> {
     }
 }
 
-/// Makes the directory `dir` with `files` in it, each a name and a text: all of it, or nothing, whenever the power fails. Whoever
-/// calls it holds the data directory's lock.
-pub(crate) fn create_dir(
-    dir: &Path,
-    files: &[(&str, impl AsRef<str>)],
-) -> Result<(), PrivateFileError> {
-    let draft = dir.with_extension("new");
+/// Makes the directory `dir`, which is not there, with `files` in it, each a name, which may have directories before it, and a text:
+/// all of it, or nothing, whenever the power fails. Nobody else does so at the same time.
+///
+/// # Errors
+/// When the directory is there already, or cannot be made.
+pub fn create_dir(dir: &Path, files: &[(&str, impl AsRef<str>)]) -> Result<(), PrivateFileError> {
+    let draft = draft_of(dir);
     match fs::remove_dir_all(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(failed("remove", &draft)(error));
         }
         _ => {}
     }
-    DirBuilder::new().mode(0o700).create(&draft).map_err(failed("create", &draft))?;
-    for (name, text) in files {
-        create(&draft.join(name), text.as_ref())?;
+    let written =
+        fill(&draft, files).and_then(|()| fs::rename(&draft, dir).map_err(failed("create", dir)));
+    if written.is_err() {
+        // Best effort: the next one to make it removes the draft first.
+        fs::remove_dir_all(&draft).ok();
     }
-    sync_dir(&draft)?;
-    fs::rename(&draft, dir).map_err(failed("create", dir))?;
+    written?;
     sync_parent(dir)
+}
+
+/// A name beside `dir` that only a draft of it has.
+fn draft_of(dir: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(dir.file_name().unwrap_or_default());
+    name.push(".osapi-draft");
+    dir.with_file_name(name)
+}
+
+fn fill(dir: &Path, files: &[(&str, impl AsRef<str>)]) -> Result<(), PrivateFileError> {
+    let mut made = BTreeSet::from([dir.to_owned()]);
+    let make =
+        |path: &Path| DirBuilder::new().mode(0o700).create(path).map_err(failed("create", path));
+    make(dir)?;
+    for (name, text) in files {
+        let path = dir.join(name);
+        let mut missing: Vec<_> =
+            path.ancestors().skip(1).take_while(|dir| !made.contains(*dir)).collect();
+        while let Some(parent) = missing.pop() {
+            make(parent)?;
+            made.insert(parent.to_owned());
+        }
+        create(&path, text.as_ref())?;
+    }
+    made.iter().try_for_each(|dir| sync_dir(dir))
+}
+
+/// Makes the file at `path`, which is not there, or nothing.
+///
+/// # Errors
+/// When the file is there already, or cannot be written.
+pub fn create_new(path: &Path, text: &str) -> Result<(), PrivateFileError> {
+    let created = create(path, text).and_then(|()| sync_parent(path));
+    if let Err(PrivateFileError::Io { source, .. }) = &created
+        && source.kind() != io::ErrorKind::AlreadyExists
+    {
+        // What is half written is ours; if it cannot be removed either, the first error says why.
+        fs::remove_file(path).ok();
+    }
+    created
 }
 
 /// Replaces the file at `path` by one line of text: readers see the old one or the new one.
@@ -153,7 +214,9 @@ fn create(path: &Path, text: &str) -> Result<(), PrivateFileError> {
 }
 
 fn sync_parent(path: &Path) -> Result<(), PrivateFileError> {
-    path.parent().map_or(Ok(()), sync_dir)
+    // The parent of a bare name is where this process runs.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync_dir(parent.unwrap_or(Path::new(".")))
 }
 
 /// A new name is on the disk once its directory is (fsync(2)).
@@ -217,12 +280,29 @@ mod tests {
     fn a_directory_is_made_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let keys = dir.path().join("keys");
-        fs::create_dir(dir.path().join("keys.new")).unwrap();
-        fs::write(dir.path().join("keys.new/a"), "left by a crash").unwrap();
-        create_dir(&keys, &[("a", "1"), ("b", "2")]).unwrap();
-        assert_eq!(fs::read_to_string(keys.join("b")).unwrap(), "2\n");
-        assert_eq!((mode(&keys), mode(&keys.join("a"))), (0o700, 0o600));
+        let draft = dir.path().join(".keys.osapi-draft");
+        fs::create_dir(&draft).unwrap();
+        fs::write(draft.join("a"), "left by a crash").unwrap();
+        create_dir(&keys, &[("a", "1"), ("c/d/e", "2"), ("c/f", "3")]).unwrap();
+        assert_eq!(fs::read_to_string(keys.join("c/d/e")).unwrap(), "2\n");
+        for (path, expected) in [("", 0o700), ("a", 0o600), ("c/d", 0o700), ("c/f", 0o600)] {
+            assert_eq!(mode(&keys.join(path)), expected, "{path}");
+        }
         assert!(create_dir(&keys, &[("a", "3")]).is_err(), "what is there stays");
         assert_eq!(fs::read_to_string(keys.join("a")).unwrap(), "1\n");
+        let twice = create_dir(&dir.path().join("x"), &[("a", "1"), ("a", "2")]);
+        twice.unwrap_err();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing half done is left");
+    }
+
+    #[test]
+    fn a_new_file_is_private_and_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.join");
+        create_new(&path, "one").unwrap();
+        assert_eq!(mode(&path), 0o600);
+        create_new(&path, "two").unwrap_err();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\n");
+        assert!(create_new(&dir.path().join("none/a"), "x").is_err());
     }
 }

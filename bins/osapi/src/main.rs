@@ -1,13 +1,14 @@
 //! The OSAPI command line: runs commands on hosts through the API, and runs the API on this machine.
 //!
 //! [`args`] is what can be typed, [`commands`] does it, [`render`] writes what people read, [`local`] is server, store and agent in
-//! this process, [`exit`] and [`error`] are how it ends.
+//! this process, [`nats`] what is made for a broker, [`exit`] and [`error`] are how it ends.
 
 mod args;
 mod commands;
 mod error;
 mod exit;
 mod local;
+mod nats;
 mod render;
 
 use std::io::Write as _;

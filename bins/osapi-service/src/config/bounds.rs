@@ -16,7 +16,7 @@ const YEAR: Duration = Duration::from_secs(8_760 * 3_600);
 
 /// Every value that is out of its bounds.
 pub(super) fn violations(config: &Config) -> Vec<Invalid> {
-    let Config { api, store, jobs, agent, log: _ } = config;
+    let Config { api, nats, store, jobs, agent, log: _ } = config;
     let server = &api.server;
     [
         number("api.server.port", server.port, 0..=65_535),
@@ -33,6 +33,7 @@ pub(super) fn violations(config: &Config) -> Vec<Invalid> {
     ]
     .into_iter()
     .flatten()
+    .chain(nats.violations())
     .collect()
 }
 

@@ -17,7 +17,7 @@ use super::problem::{ConfigError, Problem, near};
 use super::tree::Node;
 use super::{bounds, unknown};
 
-/// The file that is read when none is given; it need not exist.
+/// The file that `osapi` reads when none is given; it need not exist.
 pub const DEFAULT_FILE: &str = "/etc/osapi/osapi.yaml";
 
 /// Largest file, in bytes.
@@ -28,15 +28,15 @@ const FILE_MAX: u64 = 1024 * 1024;
 pub enum Source {
     /// This one, which must exist (`-f`).
     Given(PathBuf),
-    /// This one if it exists, usually [`DEFAULT_FILE`].
+    /// This one if it exists, such as [`DEFAULT_FILE`].
     IfPresent(PathBuf),
 }
 
 impl Source {
-    /// The given file, or [`DEFAULT_FILE`] if it exists.
+    /// The given file, or `otherwise` if it exists.
     #[must_use]
-    pub fn new(given: Option<PathBuf>) -> Self {
-        given.map_or_else(|| Self::IfPresent(DEFAULT_FILE.into()), Self::Given)
+    pub fn new(given: Option<PathBuf>, otherwise: &str) -> Self {
+        given.map_or_else(|| Self::IfPresent(otherwise.into()), Self::Given)
     }
 }
 
@@ -115,7 +115,10 @@ impl Document {
         // The keys first: they parse whatever the types are, so that a mistake of syntax is called one.
         let keys = serde_saphyr::from_str(text).map_err(error)?;
         let config: Option<Config> = serde_saphyr::from_str(text).map_err(error)?;
-        Ok(Self { config: config.unwrap_or_default(), keys, path: path.to_owned() })
+        let mut config = config.unwrap_or_default();
+        // What a file names is found from where it is, wherever the program runs.
+        config.anchor(path.parent().unwrap_or(Path::new("")));
+        Ok(Self { config, keys, path: path.to_owned() })
     }
 
     fn place(&self, location: Location) -> String {

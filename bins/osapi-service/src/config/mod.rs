@@ -7,6 +7,7 @@ mod bounds;
 mod environment;
 mod load;
 mod model;
+mod nats;
 mod problem;
 #[cfg(test)]
 mod tests;
@@ -17,4 +18,5 @@ mod unknown;
 pub use environment::{RESERVED, UnknownVariable, variables};
 pub use load::{DEFAULT_FILE, Loaded, Source, load};
 pub use model::{Agent, Api, Config, Format, Jobs, Level, Log, Role, Security, Server, Store};
+pub use nats::{Nats, Tls};
 pub use problem::{ConfigError, Problem};

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use osapi_core::id::AgentName;
 use osapi_core::job::{Labels, limits};
 use serde::{Deserialize, Serialize};
 
+use super::nats::Nats;
 use super::text;
 
 /// Everything that can be configured. Unknown keys are found by a pass of its own, so that all of them are reported.
@@ -17,6 +19,9 @@ pub struct Config {
     /// The HTTP API.
     #[serde(deserialize_with = "text::section")]
     pub api: Api,
+    /// The connection to NATS.
+    #[serde(deserialize_with = "text::section")]
+    pub nats: Nats,
     /// The store.
     #[serde(deserialize_with = "text::section")]
     pub store: Store,
@@ -29,6 +34,16 @@ pub struct Config {
     /// The log.
     #[serde(deserialize_with = "text::section")]
     pub log: Log,
+}
+
+impl Config {
+    /// Makes every relative path one below `directory`.
+    pub(super) fn anchor(&mut self, directory: &Path) {
+        for path in self.nats.paths().into_iter().chain([&mut self.api.server.keys]).flatten() {
+            // An absolute path stays as it is.
+            *path = directory.join(&*path);
+        }
+    }
 }
 
 /// The HTTP API.
@@ -62,6 +77,8 @@ pub struct Server {
     /// How long open requests may take to end once the server stops: at most 10 min.
     #[serde(with = "text::duration")]
     pub drain: Duration,
+    /// The directory with the keys that an API server needs; `keys` in the data directory if absent.
+    pub keys: Option<PathBuf>,
     /// Who may do what.
     #[serde(deserialize_with = "text::section")]
     pub security: Security,
@@ -88,6 +105,7 @@ impl Default for Server {
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(10),
+            keys: None,
             security: Security::default(),
         }
     }

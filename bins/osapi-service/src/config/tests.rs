@@ -50,17 +50,28 @@ api:
     header_timeout: 5s
     body_timeout: 1m
     drain: 0s
+    keys: keys
+nats:
+  servers: [nats://10.0.0.1:4222, 'tls://[::1]:4222']
+  namespace: fleet-1
+  credentials: server.creds
+  tls: {ca: /etc/ca.pem, cert: c.pem, key: k.pem, required: true}
+  replicas: 3
+  system_credentials: secret/system.creds
 store: {retention: 48h}
 jobs: {max_retained: 5, max_output_bytes: 1GiB}
 agent: {name: web-01, labels: {group: web.dev, rack: 12, release: 1.10}, slots: 3, output_kept: 64KiB, drain: 1m30s}
 log: {level: debug, format: json}
 ";
-    let Config { api, store, jobs, agent, log } = config(yaml);
+    let Config { api, nats, store, jobs, agent, log } = config(yaml);
     let seconds = Duration::from_secs;
     assert_eq!(api.server.address(), "[::1]:0".parse().unwrap());
     assert_eq!(api.server.max_connections, 7);
     assert_eq!((api.server.header_timeout, api.server.body_timeout), (seconds(5), seconds(60)));
     assert_eq!(api.server.drain, Duration::ZERO);
+    assert_eq!(nats.servers, ["nats://10.0.0.1:4222", "tls://[::1]:4222"]);
+    assert_eq!((nats.namespace, nats.replicas), (Some("fleet-1".parse().unwrap()), 3));
+    assert!(nats.tls.required && nats.nkey.is_none() && nats.tls.cert.is_some());
     assert_eq!(store.retention, seconds(48 * 3600));
     assert_eq!(jobs, Jobs { max_retained: 5, max_output_bytes: 1 << 30 });
     assert_eq!(agent.name, Some("web-01".parse().unwrap()));
@@ -68,6 +79,73 @@ log: {level: debug, format: json}
     assert_eq!(agent.labels(), Labels::of(labels).unwrap());
     assert_eq!((agent.slots, agent.output_kept, agent.drain), (3, 65_536, seconds(90)));
     assert_eq!(log, Log { level: Level::Debug, format: Format::Json });
+}
+
+#[test]
+fn paths_are_found_from_where_the_file_is_and_those_of_variables_from_here() {
+    let yaml = "api: {server: {keys: keys}}\nnats: {credentials: a/b, tls: {ca: /etc/ca.pem}}";
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("osapi.yaml");
+    fs::write(&path, yaml).unwrap();
+    let variable = ("OSAPI_NATS_SYSTEM_CREDENTIALS".into(), "c".into());
+    let loaded = load(&Source::Given(path), [variable], Permissions::built_in()).unwrap();
+    let Config { api, nats, .. } = loaded.config;
+    assert_eq!(api.server.keys, Some(dir.path().join("keys")));
+    assert_eq!(nats.credentials, Some(dir.path().join("a/b")));
+    assert_eq!(nats.tls.ca, Some("/etc/ca.pem".into()));
+    assert_eq!(nats.system_credentials, Some("c".into()));
+}
+
+#[test]
+fn the_broker_has_one_login_and_what_belongs_together_comes_together() {
+    let yaml = "nats:
+  namespace: my fleet
+";
+    let rule = "invalid namespace 'my fleet': must be 1 to 32 letters, digits, '_' or '-'";
+    assert!(refused(yaml).contains(rule), "{}", refused(yaml));
+    let yaml = "nats:
+  credentials: a
+  nkey: b
+  user: c
+  tls: {key: k}
+  replicas: 2
+  system_credentials: s
+  monitoring: http://127.0.0.1:8222
+  srevers: x
+";
+    assert_eq!(
+        refused(yaml),
+        "configuration is not valid:
+  DIR/osapi.yaml:9:3: unknown key 'nats.srevers': did you mean 'servers'?
+  DIR/osapi.yaml:6:3: nats.replicas must be 1, 3 or 5, not 2
+  DIR/osapi.yaml:3:3: nats.nkey must be the only login, not given beside nats.credentials
+  DIR/osapi.yaml:4:3: nats.user must be given together with nats.password_file, not alone
+  DIR/osapi.yaml:5:9: nats.tls.key must be given together with nats.tls.cert, not alone
+  DIR/osapi.yaml:8:3: nats.monitoring must be the only place where durability is read, not given beside nats.system_credentials"
+    );
+    for (yaml, text) in [
+        ("nats: {servers: {a: b}}", "must be a list of texts, or texts with commas between them"),
+        ("nats: {tls: {required: maybe}}", "must be true or false"),
+    ] {
+        assert!(refused(yaml).contains(text), "{}", refused(yaml));
+    }
+}
+
+#[test]
+fn lists_and_switches_can_be_variables() {
+    let variables = [
+        ("OSAPI_NATS_SERVERS", "nats://a:4222, nats://b:4222"),
+        ("OSAPI_NATS_TLS_REQUIRED", "true"),
+        ("OSAPI_NATS_NAMESPACE", "x"),
+    ];
+    let nats = load_with("", &variables).unwrap().config.nats;
+    assert_eq!(nats.servers, ["nats://a:4222", "nats://b:4222"]);
+    assert!(nats.tls.required && nats.namespace.is_some());
+    let error = load_with("", &[("OSAPI_NATS_TLS_REQUIRED", "1")]).unwrap_err();
+    assert!(
+        error.contains("OSAPI_NATS_TLS_REQUIRED: nats.tls.required must be true or false"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -292,7 +370,7 @@ fn only_a_file_that_was_given_must_exist() {
 
     fs::write(&path, "log: [").unwrap();
     assert!(load(Source::IfPresent(path)).is_err(), "a file that is there counts");
-    assert_eq!(Source::new(None), Source::IfPresent(DEFAULT_FILE.into()));
+    assert_eq!(Source::new(None, DEFAULT_FILE), Source::IfPresent(DEFAULT_FILE.into()));
 }
 
 #[test]
@@ -308,5 +386,32 @@ fn a_file_that_is_no_text_or_too_large_is_refused() {
             Err(ConfigError::Read { source, .. }) => assert_eq!(source.kind(), kind),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// A file of the documentation.
+fn documentation(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
+}
+
+#[test]
+fn the_sample_configurations_are_ones() {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(documentation("samples")).unwrap() {
+        let path = entry.unwrap().path();
+        let loaded = load(&Source::Given(path.clone()), [], Permissions::built_in());
+        loaded.unwrap_or_else(|error| panic!("{error}"));
+        names.push(path.file_name().unwrap().to_string_lossy().into_owned());
+    }
+    names.sort();
+    assert_eq!(names, ["agent.yaml", "osapi.yaml", "server.yaml"]);
+}
+
+#[test]
+fn every_key_and_its_variable_are_documented() {
+    let text = fs::read_to_string(documentation("configuration.md")).unwrap();
+    for (variable, key) in variables() {
+        let row = format!("| `{key}` | `{variable}` |");
+        assert!(text.contains(&row), "{row} is not in docs/configuration.md");
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! What cannot be read is said as "must be ..., not ...", without the names of Rust's types.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 use serde::ser::Serializer;
 
 /// A section whose keys are all commented out is a section with every default.
@@ -34,6 +35,44 @@ pub(super) fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Erro
         number: |number| number.try_into().ok(),
         text: |_| None,
     })
+}
+
+/// Yes or no.
+pub(super) fn switch<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    /// Also as text, which is what variables hold.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Switch(bool),
+        Other(String),
+    }
+    match Form::deserialize(from) {
+        Ok(Form::Switch(switch)) => Ok(switch),
+        Ok(Form::Other(text)) if text == "true" => Ok(true),
+        Ok(Form::Other(text)) if text == "false" => Ok(false),
+        Ok(Form::Other(_)) | Err(_) => Err(de::Error::custom("must be true or false")),
+    }
+}
+
+/// A sequence of texts, or one text with commas between them, which is what variables hold.
+pub(super) fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Sequence(Vec<String>),
+        Text(String),
+    }
+    match Option::<Form>::deserialize(from) {
+        Ok(None) => Ok(Vec::new()),
+        Ok(Some(Form::Sequence(list))) => Ok(list),
+        Ok(Some(Form::Text(text))) => {
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            Ok(parts.map(ToOwned::to_owned).collect())
+        }
+        Err(_) => {
+            Err(de::Error::custom("must be a list of texts, or texts with commas between them"))
+        }
+    }
 }
 
 /// A duration as [`crate::duration`] has it, such as `30s`.
@@ -89,7 +128,7 @@ struct Scalar<T> {
 }
 
 impl<T> Scalar<T> {
-    fn or_refuse<E: de::Error>(&self, value: Option<T>, shown: impl fmt::Display) -> Result<T, E> {
+    fn or_refuse<E: de::Error>(&self, value: Option<T>, shown: impl Display) -> Result<T, E> {
         value.ok_or_else(|| E::custom(format_args!("must be {}, not {shown}", self.what)))
     }
 }

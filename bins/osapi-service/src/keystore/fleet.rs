@@ -69,6 +69,18 @@ impl Keys {
         Ok(keys)
     }
 
+    /// The public half of the root key in `layout`. Nothing is locked or written.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn root_of(layout: &Layout) -> Result<PublicKey, KeyError> {
+        let dir = layout.keys();
+        if !exists(&dir)? {
+            return Err(KeyError::None(dir));
+        }
+        read_public(&dir.join(ROOT_PUBLIC))
+    }
+
     /// The files that an API server needs, as [`ServerKeys::open`] reads them: name and text.
     #[must_use]
     pub fn for_server(&self) -> Vec<(&'static str, Zeroizing<String>)> {

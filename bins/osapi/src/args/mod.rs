@@ -3,6 +3,7 @@
 
 pub(crate) mod csv;
 pub(crate) mod duration;
+pub(crate) mod nats;
 pub(crate) mod remote;
 pub(crate) mod run;
 pub(crate) mod target;
@@ -17,6 +18,7 @@ use osapi_core::api::endpoints::{CommandExec, CommandShell};
 
 use crate::exit;
 
+pub(crate) use nats::NatsCommand;
 pub(crate) use remote::Remote;
 pub(crate) use run::{ExecArgs, ShellArgs};
 pub(crate) use token::TokenCommand;
@@ -66,6 +68,9 @@ pub(crate) enum Command {
     /// Make and check access tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Set up the broker of a fleet
+    #[command(subcommand)]
+    Nats(NatsCommand),
     /// Run API server, store and agent in one process until Ctrl-C
     Start(StartArgs),
 }

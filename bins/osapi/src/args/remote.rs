@@ -12,6 +12,7 @@ use osapi_core::job::{JobStatus, Target};
 
 use super::Format;
 use super::duration::Wait;
+use super::nats::InviteArgs;
 use super::run::{ExecLongArgs, ShellLongArgs};
 use super::target::{HELP, target};
 use crate::exit;
@@ -27,7 +28,7 @@ pub(crate) enum Remote {
     Job(JobCommand),
     /// Agents: the hosts that can be given work
     #[command(subcommand)]
-    Agent(AgentCommand),
+    Agent(AgentGroup),
     /// Targets: which hosts they mean
     #[command(subcommand)]
     Target(TargetCommand),
@@ -151,6 +152,15 @@ pub(crate) struct JobArgs {
 }
 
 /// `agent ..`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentGroup {
+    #[command(flatten)]
+    Ask(AgentCommand),
+    /// Write a file with which a host joins the fleet; made here, with the keys in the data directory, and no server is asked
+    Invite(InviteArgs),
+}
+
+/// `agent ..`, where a server is asked.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentCommand {
     #[command(about = AgentsList::INFO.summary)]

@@ -28,7 +28,7 @@ const SERVER_DRAIN: Duration = Duration::from_secs(1);
 /// When the node cannot be started, or the command cannot be sent.
 pub(crate) async fn run(run: Run, global: &Global, screen: &mut Screen) -> Result<Exit> {
     let loaded = start::load(global)?;
-    start::log(&loaded.config.log, global.debug, start::Quiet::Yes)?;
+    start::log_quietly(&loaded.config.log, global.debug)?;
     let mut interrupts = Interrupts::catch()?;
     let directory = tempfile::Builder::new()
         .prefix("osapi-")

@@ -8,8 +8,10 @@ mod execute;
 mod health;
 mod hint;
 mod interrupt;
+mod invite;
 mod job;
 mod local;
+mod nats;
 mod output;
 mod start;
 mod target;
@@ -20,11 +22,12 @@ use std::io;
 use osapi_agent::prepare_this_process;
 use osapi_service::config::Log;
 use osapi_service::datadir::{self, Layout};
+use osapi_service::startup;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::args::remote::{CommandCommand, NodeCommand};
+use crate::args::remote::{AgentGroup, CommandCommand, NodeCommand};
 use crate::args::run::Run;
-use crate::args::{Cli, Command, Global, Remote};
+use crate::args::{Cli, Command, Global, NatsCommand, Remote};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::render::{Screen, Side};
@@ -40,6 +43,9 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Shell(args) => execute(args.into_run()?, &global),
         Command::Remote(remote) | Command::Client(remote) => self::remote(remote, &global),
         Command::Token(command) => token::run(command, &global, &mut Screen::standard(false)),
+        Command::Nats(NatsCommand::Config(args)) => {
+            nats::config(args, &layout(&global)?, &mut Screen::standard(false))
+        }
         Command::Start(args) => {
             let mut screen = Screen::standard(false);
             node_runtime()?.block_on(start::run(args, &global, &mut screen))
@@ -65,7 +71,10 @@ fn remote(remote: Remote, global: &Global) -> Result<Exit> {
             let mut screen = Screen::standard(command.format().raw);
             wait(&runtime, job::run(&client, command, &mut screen))
         }
-        Remote::Agent(command) => {
+        Remote::Agent(AgentGroup::Invite(args)) => {
+            invite::run(args, &layout(global)?, &mut Screen::standard(false))
+        }
+        Remote::Agent(AgentGroup::Ask(command)) => {
             let (runtime, client) = (client_runtime(global)?, client::with_token(global)?);
             let mut screen = Screen::standard(command.format().raw);
             wait(&runtime, agent::run(&client, command, &mut screen))
@@ -121,7 +130,7 @@ enum Waited {
 /// The runtime for asking a server: one thread, which is up at once.
 fn client_runtime(global: &Global) -> Result<Runtime> {
     if global.debug {
-        start::log(&Log::default(), true, start::Quiet::No)?;
+        startup::log(&Log::default(), true)?;
     }
     runtime(Builder::new_current_thread().enable_all().build())
 }

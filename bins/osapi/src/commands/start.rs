@@ -2,12 +2,9 @@
 
 use std::net::SocketAddr;
 
-use osapi_core::agent::Drained;
-use osapi_core::auth::permission::Permissions;
-use osapi_server::Ended;
 use osapi_service::config::{self, Level, Loaded, Log};
-use osapi_service::logging;
 use osapi_service::signals::Shutdown;
+use osapi_service::startup;
 
 use crate::args::{Global, StartArgs};
 use crate::error::{CliError, Result};
@@ -15,15 +12,11 @@ use crate::exit::Exit;
 use crate::local::access::CredentialFile;
 use crate::local::node::Farewell;
 use crate::local::{Node, NodeError, Plan};
-use crate::render::{Screen, Side, time};
+use crate::render::{Screen, Side};
 
 /// Runs the node until a signal, and says how it ended.
 pub(crate) async fn run(args: StartArgs, global: &Global, screen: &mut Screen) -> Result<Exit> {
-    let loaded = load(global)?;
-    log(&loaded.config.log, global.debug, Quiet::No)?;
-    for variable in &loaded.unknown_variables {
-        tracing::warn!("{variable}");
-    }
+    let loaded = startup::begin(global.osapi_file.clone(), config::DEFAULT_FILE, global.debug)?;
     let layout = super::layout(global)?;
     let shutdown = Shutdown::on_signals()
         .map_err(|error| CliError::because("cannot take over signals", &error))?;
@@ -68,33 +61,17 @@ pub(crate) async fn run(args: StartArgs, global: &Global, screen: &mut Screen) -
 /// # Errors
 /// When it cannot be read or is wrong: that is a mistake in what was given.
 pub(crate) fn load(global: &Global) -> Result<Loaded> {
-    let source = config::Source::new(global.osapi_file.clone());
-    config::load(&source, std::env::vars_os(), Permissions::built_in())
-        .map_err(|error| CliError::lines(&error).exit(Exit::USAGE))
+    Ok(startup::load(global.osapi_file.clone(), config::DEFAULT_FILE)?)
 }
 
-/// Whether only what fails is logged, because the output of a command is what is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Quiet {
-    /// Errors only, unless somebody asks for more by `-d` or `RUST_LOG`.
-    Yes,
-    /// As configured.
-    No,
-}
-
-/// Starts the log.
+/// Starts the log so that only what fails is in it, unless somebody asks for more by `-d` or `RUST_LOG`: the output of a command is
+/// what is looked at.
 ///
 /// # Errors
 /// When `RUST_LOG` cannot be understood.
-pub(crate) fn log(log: &Log, debug: bool, quiet: Quiet) -> Result<()> {
-    let directives = std::env::var("RUST_LOG").ok();
-    let level = match quiet {
-        Quiet::Yes if log.level != Level::Off => Level::Error,
-        Quiet::Yes | Quiet::No => log.level,
-    };
-    let log = Log { level, format: log.format };
-    logging::init(logging::Settings { log: &log, debug, directives: directives.as_deref() })
-        .map_err(|error| CliError::because("cannot log", &error).exit(Exit::USAGE))
+pub(crate) fn log_quietly(log: &Log, debug: bool) -> Result<()> {
+    let level = if log.level == Level::Off { Level::Off } else { Level::Error };
+    Ok(startup::log(&Log { level, format: log.format }, debug)?)
 }
 
 /// Where it listens, and how to run a first command.
@@ -121,34 +98,24 @@ fn exposed(address: SocketAddr) -> Option<&'static str> {
 
 /// How it ended, in one line.
 fn told(farewell: &Farewell) -> String {
-    let server = match farewell.server {
-        Some(Ended::Drained) => "every request was answered".to_owned(),
-        Some(Ended::Cut { connections }) => {
-            format!("{} cut", time::count(connections as u64, "connection"))
-        }
+    let server = match &farewell.server {
+        Some(ended) => ended.to_string(),
         None => "the server did not end in time".to_owned(),
     };
-    let agent = match farewell.agent {
-        Some(Drained { unanswered: 0, waiting: 0, running: 0 }) => "nothing is left to do".into(),
-        Some(Drained { unanswered, waiting, running }) => format!(
-            "kept for the next start: {unanswered} unsent reports, {waiting} waiting jobs, {running} interrupted commands"
-        ),
-        None => "the agent did not end in time; it recovers at the next start".to_owned(),
-    };
-    format!("stopped: {server}; {agent}")
+    format!("stopped: {server}; {}", osapi_agent::told(farewell.agent))
 }
 
 #[cfg(test)]
 mod tests {
+    use osapi_core::agent::Drained;
+    use osapi_server::Ended;
+
     use super::*;
 
     #[test]
     fn the_end_is_told_in_one_line() {
         let clean = Farewell { agent: Some(Drained::default()), server: Some(Ended::Drained) };
         assert_eq!(told(&clean), "stopped: every request was answered; nothing is left to do");
-        let agent = Some(Drained { unanswered: 1, waiting: 2, running: 0 });
-        let left = Farewell { agent, server: Some(Ended::Cut { connections: 3 }) };
-        assert!(told(&left).contains("1 unsent reports, 2 waiting jobs"), "{}", told(&left));
         assert!(told(&Farewell::default()).contains("did not end in time"));
     }
 

@@ -41,7 +41,7 @@ fn no_key(error: KeyError) -> CliError {
 
 /// What roles grant here. Servers expand roles by their own configuration, so that an unreadable one is worth a word and no more.
 fn configured_roles(global: &Global, screen: &mut Screen) -> Result<Roles> {
-    let source = config::Source::new(global.osapi_file.clone());
+    let source = config::Source::new(global.osapi_file.clone(), config::DEFAULT_FILE);
     match config::load(&source, std::env::vars_os(), Permissions::built_in()) {
         Ok(loaded) => Ok(loaded.roles),
         Err(error) if global.osapi_file.is_some() => Err(CliError::lines(&error).exit(Exit::USAGE)),

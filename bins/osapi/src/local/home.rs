@@ -5,7 +5,7 @@ use osapi_core::backend::embedded::{Cap, EmbeddedStore, Limits};
 use osapi_core::clock::{Clock as _, SystemClock};
 use osapi_service::config::Config;
 use osapi_service::datadir::DataDir;
-use osapi_service::keystore::{AgentSetup, Keys};
+use osapi_service::keystore::{AgentKeys, AgentSetup, Keys};
 
 use super::error::NodeError;
 
@@ -31,7 +31,8 @@ impl Home {
         let keys = Keys::open_or_create(layout, SystemClock.wall())?;
         let name = config.agent.name.as_ref();
         let setup = AgentSetup { root: keys.root.public(), name, hostname };
-        let agent = osapi_agent::Home::open(layout, setup)?;
+        let agent = AgentKeys::open_or_create(layout, setup)?;
+        let agent = osapi_agent::Home::open(layout, agent)?;
         let cap = Cap { records: u64::MAX, bytes: config.jobs.max_output_bytes };
         // Output is what grows; what is decided by stays, whatever a command prints.
         let limits = Limits::default().with_cap(Bucket::Output, cap);

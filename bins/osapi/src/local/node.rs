@@ -12,11 +12,12 @@ use osapi_core::backend::embedded::{EmbeddedBus, EmbeddedStore};
 use osapi_core::clock::{Clock, SystemClock};
 use osapi_core::controller::{self, Controller, found_key_ring};
 use osapi_core::id::{AgentName, FleetId};
-use osapi_core::job::limits::{HTTP_BODY_MAX, KILL_GRACE};
+use osapi_core::job::limits::KILL_GRACE;
 use osapi_core::message::Readiness;
 use osapi_server::{Ended, RouterError};
 use osapi_service::config::Config;
 use osapi_service::datadir::{DataDir, Layout};
+use osapi_service::startup;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -86,7 +87,7 @@ impl Node {
     pub(crate) async fn start(plan: Plan) -> Result<Self, NodeError> {
         let dir = DataDir::open(plan.layout.clone())?;
         let listener = osapi_server::bind(plan.listen).await?;
-        let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let hostname = startup::hostname();
         let (config, host) = (plan.config.clone(), hostname.clone());
         let home = tokio::task::spawn_blocking(move || Home::open(dir, &config, &host))
             .await
@@ -117,13 +118,15 @@ impl Node {
             clock: clock.clone(),
             root,
             job_key: keys.job,
-            config: controller_config(&plan.config),
+            // The embedded store answers a write once it is synced.
+            config: osapi_server::controller_config(&plan.config, Durability::Synced),
         })
         .await?;
         let name = agent.keys.identity.name.clone();
-        let agent = osapi_agent::agent(agent, bus, &plan.config.agent, hostname.clone());
+        let labels = plan.config.agent.labels();
+        let agent = osapi_agent::agent(agent, bus, &plan.config.agent, labels, hostname.clone());
         let readiness = agent.readiness();
-        let limits = server_limits(&plan.config);
+        let limits = osapi_server::Limits::of(&plan.config.api.server);
         let server = osapi_server::Server {
             controller: controller.clone(),
             roles: plan.roles,
@@ -257,27 +260,6 @@ pub(crate) fn local_url(address: SocketAddr) -> String {
         ip => ip,
     };
     format!("http://{}", SocketAddr::new(ip, address.port()))
-}
-
-fn controller_config(config: &Config) -> controller::Config {
-    controller::Config {
-        retention: config.store.retention,
-        max_jobs: config.jobs.max_retained,
-        // The embedded store answers a write once it is synced.
-        durability: Durability::Synced,
-    }
-}
-
-fn server_limits(config: &Config) -> osapi_server::Limits {
-    let server = &config.api.server;
-    osapi_server::Limits {
-        connections: server.max_connections,
-        header_time: server.header_timeout,
-        body_time: server.body_timeout,
-        body_bytes: HTTP_BODY_MAX,
-        drain_time: server.drain,
-        ..osapi_server::Limits::default()
-    }
 }
 
 #[cfg(test)]

@@ -49,23 +49,31 @@ pub(super) async fn connect(
 }
 
 fn addresses(servers: &[String]) -> Result<Vec<ServerAddr>, ConnectError> {
-    let parse = |address: &String| {
-        let invalid = |rule| ConnectError::Address { address: address.clone(), rule };
-        if address.contains('@') {
-            // A password that stands there would end up in logs.
-            let address = "(not shown)".to_owned();
-            let rule = "users and passwords do not belong into an address: configure a login";
-            return Err(ConnectError::Address { address, rule });
-        }
-        let rule = "must be like nats://host:4222 or tls://host:4222";
-        let parsed: ServerAddr = address.parse().map_err(|_| invalid(rule))?;
-        let is_known = ["nats", "tls"].contains(&parsed.scheme());
-        if is_known && !parsed.host().is_empty() { Ok(parsed) } else { Err(invalid(rule)) }
-    };
     if servers.is_empty() {
         return Err(ConnectError::NoServers);
     }
-    servers.iter().map(parse).collect()
+    servers.iter().map(|server| address(server)).collect()
+}
+
+/// Sees to it that `text` can be the address of a server.
+///
+/// # Errors
+/// When it cannot. The error does not repeat a password that stands in it.
+pub fn check_address(text: &str) -> Result<(), ConnectError> {
+    address(text).map(drop)
+}
+
+fn address(text: &str) -> Result<ServerAddr, ConnectError> {
+    let invalid = |address: &str, rule| ConnectError::Address { address: address.into(), rule };
+    if text.contains('@') {
+        // A password that stands there would end up in logs.
+        let rule = "users and passwords do not belong into an address: configure a login";
+        return Err(invalid("(not shown)", rule));
+    }
+    let rule = "must be like nats://host:4222 or tls://host:4222";
+    let parsed: ServerAddr = text.parse().map_err(|_| invalid(text, rule))?;
+    let is_known = ["nats", "tls"].contains(&parsed.scheme());
+    if is_known && !parsed.host().is_empty() { Ok(parsed) } else { Err(invalid(text, rule)) }
 }
 
 fn settings(

@@ -26,6 +26,7 @@ mod version;
 mod watch;
 
 pub use bus::NatsBus;
+pub use connect::check_address;
 pub use connection::Nats;
 pub use error::{ConnectError, OpenError};
 pub use login::InvalidLogin;

@@ -4,6 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::jwt::Permissions;
 use crate::backend::{Bucket, Key, Prefix};
 use crate::id::{AgentName, InvalidId};
 use crate::message::{Pattern, Subject};
@@ -44,6 +47,18 @@ impl FromStr for Namespace {
         } else {
             Err(InvalidId::new("namespace", "must be 1 to 32 letters, digits, '_' or '-'", text))
         }
+    }
+}
+
+impl Serialize for Namespace {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Namespace {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -106,6 +121,52 @@ pub(super) fn records_under(namespace: &Namespace, bucket: Bucket, prefix: &Pref
     vec![format!("{own}.>"), own]
 }
 
+/// Where the answers to requests of a client arrive.
+const INBOXES: &str = "_INBOX.>";
+
+/// What an agent's credential allows: to publish below its own name, and to listen to its inbox and to pings. Above all no call of
+/// JetStream: a server does not check where an allowed call is answered, so that any of them could be made to write anywhere.
+#[must_use]
+pub fn agent_permissions(namespace: &Namespace, agent: &AgentName) -> Permissions {
+    let listen = [Pattern::To(agent.clone()), Pattern::Ping];
+    Permissions {
+        publish: vec![format!("{namespace}.from.{agent}.>")],
+        subscribe: listen.iter().map(|one| pattern(namespace, one)).collect(),
+    }
+}
+
+/// What an API server's credential allows: to say what controllers say, to hear what agents say, and to keep records. It cannot speak
+/// as an agent, and cannot remove or change a stream.
+#[must_use]
+pub fn server_permissions(namespace: &Namespace) -> Permissions {
+    let mut publish = vec![format!("{namespace}.to.*"), subject(namespace, &Subject::Ping)];
+    publish.extend(Bucket::ALL.map(|bucket| records(namespace, bucket)));
+    publish.extend([
+        jetstream::create_stream("*"),
+        jetstream::stream_info("*"),
+        jetstream::purge("*"),
+        jetstream::get_latest("*"),
+        jetstream::get("*", ">"),
+        jetstream::create_consumer("*", "*"),
+        jetstream::delete_consumer("*", "*"),
+        jetstream::next("*", "*"),
+        INBOXES.into(),
+    ]);
+    let listen = [Pattern::Heard, Pattern::Work];
+    let mut subscribe: Vec<_> = listen.iter().map(|one| pattern(namespace, one)).collect();
+    subscribe.push(INBOXES.into());
+    Permissions { publish, subscribe }
+}
+
+/// What the credential allows that reads whether writes are synced, in the account of the servers themselves.
+#[must_use]
+pub fn system_permissions() -> Permissions {
+    Permissions {
+        publish: vec!["$SYS.REQ.SERVER.PING.JSZ".into(), INBOXES.into()],
+        subscribe: vec![INBOXES.into()],
+    }
+}
+
 /// The calls of JetStream, see the NATS documentation of its API.
 pub(super) mod jetstream {
     /// Makes a stream.
@@ -163,6 +224,27 @@ mod tests {
             let error = bad.parse::<Namespace>().unwrap_err().to_string();
             assert!(error.contains("1 to 32 letters"), "{error}");
         }
+    }
+
+    #[test]
+    fn an_agent_may_publish_below_its_name_and_listen_to_its_inbox_and_to_pings() {
+        let allowed = agent_permissions(&"fleet-1".parse().unwrap(), &"web-01".parse().unwrap());
+        assert_eq!(allowed.publish, ["fleet-1.from.web-01.>"]);
+        assert_eq!(allowed.subscribe, ["fleet-1.to.web-01", "fleet-1.ping"]);
+    }
+
+    #[test]
+    fn an_api_server_may_not_speak_as_an_agent_nor_change_a_stream() {
+        let allowed = server_permissions(&Namespace::default());
+        for subject in ["osapi.to.*", "osapi.ping", "$KV.osapi-jobs.>", "$JS.API.STREAM.INFO.*"] {
+            assert!(allowed.publish.iter().any(|one| one == subject), "{subject}");
+        }
+        let never = ["osapi.from", "$SYS", "STREAM.DELETE", "STREAM.UPDATE", "MSG.DELETE"];
+        for subject in &allowed.publish {
+            assert!(!never.iter().any(|word| subject.contains(word)), "{subject}");
+            assert!(![">", "$JS.>", "$JS.API.>", "$KV.>"].contains(&subject.as_str()), "{subject}");
+        }
+        assert_eq!(allowed.subscribe, ["osapi.from.*.h", "osapi.from.*.w", "_INBOX.>"]);
     }
 
     #[test]

@@ -1,0 +1,5 @@
+//! The OSAPI agent.
+
+fn main() -> std::process::ExitCode {
+    osapi_agent::program::main()
+}

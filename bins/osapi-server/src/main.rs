@@ -1,0 +1,5 @@
+//! The OSAPI API server.
+
+fn main() -> std::process::ExitCode {
+    osapi_server::program::main()
+}
