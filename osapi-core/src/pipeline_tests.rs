@@ -116,7 +116,8 @@ impl Machine {
     async fn submit(&self, program: &str) -> JobId {
         let operation = Operation::Exec(Exec::new(program));
         let (target, arrived_at) = (Target::Host("local".parse().unwrap()), self.clock.wall());
-        let submission = Submission { operation, target, arrived_at, idempotency: None };
+        let submission =
+            Submission { operation, target, arrived_at, idempotency: None, queue_for: None };
         self.controller.submit(&me(), submission).await.unwrap()
     }
 

@@ -3,7 +3,7 @@
 
 use super::Shared;
 use super::error::Error;
-use super::records;
+use super::records::{self, CancelRecord};
 use super::remove::is_gone;
 use super::state::Terms;
 use crate::auth::envelope::Signed;
@@ -142,7 +142,8 @@ async fn decide(
     claims: &Claims,
     request: &ClaimRequest,
 ) -> Result<Option<AnswerKind>, Error> {
-    let now = shared.clock.wall();
+    let (now, cancelled_at) = (shared.clock.wall(), cancelled_at(shared, claims).await?);
+    let claims = Claims { cancelled_at, ..*claims };
     let (identity, nonce) = (request.identity.clone(), request.nonce);
     let holder = claims.void(now).map_or(Holder::Agent { identity, nonce }, Holder::Void);
     let Some(record) = claims.record(&request.identity.name, now, holder) else { return Ok(None) };
@@ -154,6 +155,16 @@ async fn decide(
     }
     shared.ask(move |state| state.take_claim(&claim)).await?;
     Ok(Some(kind))
+}
+
+/// When a cancel was recorded, as the leader has it: once somebody was told that the job is cancelled, nobody is given its claims.
+async fn cancelled_at(shared: &Shared, claims: &Claims) -> Result<Option<Timestamp>, StoreError> {
+    if claims.cancelled_at.is_some() {
+        return Ok(claims.cancelled_at);
+    }
+    let entry = shared.store.get_latest(Bucket::Cancels, &Key::of(&[&claims.job])).await?;
+    let record: Option<CancelRecord> = entry.as_ref().map(records::decode).transpose()?;
+    Ok(record.map(|record| record.at))
 }
 
 /// Whether the removal of the job has begun. Its tombstone comes before its claims go.

@@ -12,12 +12,13 @@ use super::outbound::Dispatchable;
 use super::pump::{self, Told};
 use super::records;
 use super::state::{Effect, State};
+use super::void;
 use crate::auth::keys::KeyUse;
 use crate::auth::merkle::HostTree;
 use crate::backend::{Delivery, Link, StoreError, Subscription};
 use crate::id::JobId;
 use crate::job::record::JobRecord;
-use crate::job::{Host, limits};
+use crate::job::{ClaimRecord, Host, limits};
 use crate::message::{FromAgent, Ping, Subject, decode, encode};
 
 /// Questions and records that wait for the follower.
@@ -54,6 +55,7 @@ impl Questions {
 enum Loaded {
     Hosts(Box<JobRecord>, Result<Vec<Host>, StoreError>),
     Order(JobId, Result<Dispatchable, StoreError>),
+    Voided(JobId, Vec<ClaimRecord>),
     Removed(JobId),
     Pinged,
 }
@@ -212,6 +214,7 @@ impl Follower {
             Ok(Loaded::Hosts(record, Ok(hosts))) => self.state.add_job(&record, hosts, None),
             Ok(Loaded::Hosts(record, Err(err))) => self.state.host_list_failed(&record, &err),
             Ok(Loaded::Order(job, result)) => self.state.order_loaded(job, result),
+            Ok(Loaded::Voided(job, claims)) => self.state.voided(job, &claims),
             Ok(Loaded::Removed(job)) => self.state.removal_ended(job),
             Ok(Loaded::Pinged) => {}
             Err(err) => tracing::error!(
@@ -237,6 +240,13 @@ impl Follower {
                     self.loads.spawn(async move {
                         let result = load_order(&shared, &order).await;
                         Loaded::Order(order.job, result)
+                    });
+                }
+                Effect::Void(job, claims) => {
+                    let shared = Arc::clone(&self.shared);
+                    self.loads.spawn(async move {
+                        let claims = void::settle_all(&shared, job, claims).await;
+                        Loaded::Voided(job, claims)
                     });
                 }
                 Effect::Remove(job) => {

@@ -30,6 +30,8 @@ pub(super) struct Tracked {
 pub(super) struct Due {
     /// To send something, by the boottime clock.
     pub(super) send: Option<Duration>,
+    /// To make void what nobody has claimed.
+    pub(super) void: Option<Timestamp>,
     /// To settle what nothing was heard of.
     pub(super) settle: Option<Timestamp>,
     /// To remove what is past its retention.
@@ -44,6 +46,7 @@ pub(super) struct Index {
     /// Per host, the jobs that are not final there (as far as the whole job goes).
     open: HashMap<AgentName, BTreeSet<JobId>>,
     sends: BTreeSet<(Duration, JobId)>,
+    voids: BTreeSet<(Timestamp, JobId)>,
     settles: BTreeSet<(Timestamp, JobId)>,
     removals: BTreeSet<(Timestamp, JobId)>,
 }
@@ -51,8 +54,8 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn new(retention: Duration) -> Self {
         let (jobs, open) = (BTreeMap::new(), HashMap::new());
-        let (sends, settles, removals) = Default::default();
-        Self { retention, jobs, open, sends, settles, removals }
+        let (sends, voids, settles, removals) = Default::default();
+        Self { retention, jobs, open, sends, voids, settles, removals }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -100,6 +103,11 @@ impl Index {
         let finished = if tracked.view.is_final() { tracked.live.take() } else { None };
         let due = Due {
             send: tracked.live.as_ref().and_then(|live| live.due()),
+            void: tracked
+                .live
+                .as_ref()
+                .filter(|_| tracked.view.unclaimed_count() > 0)
+                .and_then(|live| live.voiding.due()),
             settle: tracked.view.next_due(),
             remove: tracked.view.settled_at().map(|at| at + self.retention),
         };
@@ -127,6 +135,7 @@ impl Index {
             set.extend(after.map(|after| (after, job)));
         }
         swap(&mut self.sends, job, before.send, after.send);
+        swap(&mut self.voids, job, before.void, after.void);
         swap(&mut self.settles, job, before.settle, after.settle);
         swap(&mut self.removals, job, before.remove, after.remove);
     }
@@ -159,6 +168,7 @@ impl Index {
     pub(super) fn next_due(&self) -> Due {
         Due {
             send: self.sends.first().map(|(at, _)| *at),
+            void: self.voids.first().map(|(at, _)| *at),
             settle: self.settles.first().map(|(at, _)| *at),
             remove: self.removals.first().map(|(at, _)| *at),
         }
@@ -166,6 +176,11 @@ impl Index {
 
     pub(super) fn due_to_send(&self, now: Duration) -> Vec<JobId> {
         self.sends.iter().take_while(|(at, _)| *at <= now).map(|(_, job)| *job).collect()
+    }
+
+    pub(super) fn due_to_void(&self, now: Timestamp, at_most: usize) -> Vec<JobId> {
+        let due = self.voids.iter().take_while(|(at, _)| *at <= now).take(at_most);
+        due.map(|(_, job)| *job).collect()
     }
 
     pub(super) fn due_to_settle(&self, now: Timestamp) -> Vec<JobId> {

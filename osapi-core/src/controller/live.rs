@@ -1,14 +1,18 @@
-//! What is kept of a job only while something may still be sent for it: the order, the cancel, and when to send them again. Pure.
+//! What is kept of a job only while something may still be sent for it: the order, the cancel, when to send them again, and whose turn
+//! it is. Pure.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::offer::Offers;
 use super::outbound::{Dispatchable, Outbound};
+use super::void::Voiding;
 use crate::auth::envelope::Signed;
+use crate::clock::Timestamp;
 use crate::id::{AgentName, Digest, Identity};
-use crate::job::Host;
 use crate::job::limits::{RESEND_MAX, RESEND_MIN};
+use crate::job::{ClaimRule, Host};
 use crate::message::CancelOrder;
 
 /// What may still be sent for a job. Moments are of this controller's boottime clock.
@@ -25,6 +29,10 @@ pub(super) struct Live {
     by_name: Box<[usize]>,
     /// The places in `sendings` to which something is sent, by when.
     due: BTreeSet<(Duration, usize)>,
+    /// Where one of the hosts is to take the whole job.
+    offers: Option<Offers>,
+    /// When what nobody has claimed is made void.
+    pub(super) voiding: Voiding,
 }
 
 /// The order, which is read back from the store when it is first needed again.
@@ -53,14 +61,21 @@ pub(super) struct Sends {
 }
 
 impl Live {
-    pub(super) fn new(hosts: Arc<[Host]>, envelope: Option<Digest>) -> Self {
+    pub(super) fn new(
+        hosts: Arc<[Host]>,
+        envelope: Option<Digest>,
+        claim: ClaimRule,
+        void_at: Timestamp,
+    ) -> Self {
         let addressed = hosts.iter().enumerate().filter(|(_, host)| !host.unreachable);
         let sendings: Box<[_]> =
             addressed.map(|(host, _)| Sending { host, next: None, pause: RESEND_MIN }).collect();
         let mut by_name: Box<[_]> = (0..sendings.len()).collect();
         by_name.sort_unstable_by_key(|place| &hosts[sendings[*place].host].identity.name);
         let (order, due) = (StoredOrder::NotRead, BTreeSet::new());
-        Self { hosts, envelope, order, cancel: None, sendings, by_name, due }
+        let offers = (claim == ClaimRule::Job).then(|| Offers::new(sendings.len()));
+        let (cancel, voiding) = (None, Voiding::new(void_at));
+        Self { hosts, envelope, order, cancel, sendings, by_name, due, offers, voiding }
     }
 
     /// The order is at hand.
@@ -82,20 +97,41 @@ impl Live {
         if matches!(self.order, StoredOrder::BeingRead) && self.cancel.is_none() {
             return None;
         }
-        self.due.first().map(|(at, _)| *at)
+        let offer = self.offers.as_ref().and_then(Offers::due);
+        self.due.first().map(|(at, _)| *at).into_iter().chain(offer).min()
     }
 
-    /// Everything is sent to every host from `at` on.
+    /// Everything is sent to every host from `at` on; to the first one, where they have turns.
     pub(super) fn send_to_all(&mut self, at: Duration) {
+        if let (Some(offers), None) = (&mut self.offers, &self.cancel) {
+            return offers.begin(at);
+        }
         for place in 0..self.sendings.len() {
             self.restart(place, at);
         }
     }
 
-    /// Everything is sent to one host from `at` on.
+    /// Everything is sent to one host from `at` on, if it has had its turn.
     pub(super) fn send_to(&mut self, identity: &Identity, at: Duration) {
-        if let Some(place) = self.place(identity) {
+        let has_had_turn =
+            |place: &usize| self.offers.as_ref().is_none_or(|offers| offers.is_made(*place));
+        if let Some(place) = self.place(identity).filter(has_had_turn) {
             self.restart(place, at);
+        }
+    }
+
+    /// One host has said something: that it has taken the job, or (`declines`) that it has not.
+    pub(super) fn answered(&mut self, identity: &Identity, declines: bool, now: Duration) {
+        let Some(place) = self.place(identity) else { return };
+        if let Some(offers) = &mut self.offers {
+            offers.answered(place, declines, now);
+        }
+    }
+
+    /// There is a claim on the whole job, or there is to be none: it is nobody's turn any more.
+    pub(super) fn end_offers(&mut self) {
+        if let Some(offers) = &mut self.offers {
+            offers.end();
         }
     }
 
@@ -112,6 +148,7 @@ impl Live {
 
     pub(super) fn set_cancel(&mut self, cancel: Arc<Signed<CancelOrder>>) {
         self.cancel = Some(cancel);
+        self.end_offers();
     }
 
     /// What is due at `now`, at most so many messages: the order, or once there is one the cancel. `wants` says of a host whether its
@@ -126,12 +163,14 @@ impl Live {
     ) -> Sends {
         let mut sends = Sends::default();
         while sends.messages.len() < at_most
-            && let Some((at, place)) = self.due.first().copied()
-            && at <= now
+            && let Some(place) = self.next_place(now)
         {
             let identity = &self.hosts[self.sendings[place].host].identity;
             if !wants(identity) {
                 self.schedule(place, None);
+                if let Some(offers) = &mut self.offers {
+                    offers.declined(place, now);
+                }
                 continue;
             }
             let outbound = match (&self.cancel, &self.order) {
@@ -157,6 +196,14 @@ impl Live {
             }
         }
         sends
+    }
+
+    /// To which host something is sent next, if that is due.
+    fn next_place(&mut self, now: Duration) -> Option<usize> {
+        if let Some(place) = self.offers.as_mut().and_then(|offers| offers.take(now)) {
+            self.restart(place, now);
+        }
+        self.due.first().filter(|(at, _)| *at <= now).map(|(_, place)| *place)
     }
 
     /// Where `identity` is among those to which something may be sent.
@@ -199,7 +246,16 @@ mod tests {
         let identity =
             Identity { name, key: PublicKey::from_bytes([1; 32]), journal: JournalId::random() };
         let hosts: Arc<[Host]> = [Host { identity: identity.clone(), unreachable: false }].into();
-        (Live::new(hosts, Some(Digest::of(b"x"))), identity)
+        (live_of(hosts), identity)
+    }
+
+    fn live_of(hosts: Arc<[Host]>) -> Live {
+        live_with(hosts, ClaimRule::None)
+    }
+
+    fn live_with(hosts: Arc<[Host]>, claim: ClaimRule) -> Live {
+        let never = Timestamp::from_unix_millis(u64::MAX);
+        Live::new(hosts, Some(Digest::of(b"x")), claim, never)
     }
 
     fn ready(live: &mut Live) {
@@ -287,7 +343,7 @@ mod tests {
     #[test]
     fn what_finds_no_room_stays_due() {
         let hosts: Arc<[Host]> = ["a", "b", "c"].map(host).into();
-        let mut live = Live::new(hosts, Some(Digest::of(b"x")));
+        let mut live = live_of(hosts);
         ready(&mut live);
         live.send_to_all(Duration::ZERO);
         let first = live.take_due(Duration::ZERO, 2, true, |_| true).messages;
@@ -301,7 +357,7 @@ mod tests {
         let mut unreachable = host("b");
         unreachable.unreachable = true;
         let hosts: Arc<[Host]> = [host("c"), unreachable, host("a")].into();
-        let mut live = Live::new(Arc::clone(&hosts), Some(Digest::of(b"x")));
+        let mut live = live_of(Arc::clone(&hosts));
         ready(&mut live);
         for index in [0, 1, 2] {
             live.send_to(&hosts[index].identity, Duration::ZERO);
@@ -319,5 +375,77 @@ mod tests {
         live.stop(&hosts[0].identity);
         live.stop(&hosts[2].identity);
         assert_eq!(live.due(), None);
+    }
+
+    fn names(sends: Sends) -> Vec<String> {
+        sends.messages.into_iter().map(|(name, _)| name.to_string()).collect()
+    }
+
+    fn candidates() -> (Live, Arc<[Host]>) {
+        let hosts: Arc<[Host]> = ["c", "a", "b"].map(host).into();
+        let mut live = live_with(Arc::clone(&hosts), ClaimRule::Job);
+        ready(&mut live);
+        (live, hosts)
+    }
+
+    /// Who is sent what from now on, by when, if everybody is live.
+    fn sent_until(live: &mut Live, end: Duration) -> Vec<(u128, String)> {
+        let mut sent = Vec::new();
+        while let Some(due) = live.due().filter(|due| *due <= end) {
+            let names = names(live.take_due(due, MANY, true, |_| true));
+            sent.extend(names.into_iter().map(|name| (due.as_millis(), name)));
+        }
+        sent
+    }
+
+    #[test]
+    fn candidates_have_turns_in_the_order_in_which_they_were_written() {
+        let (mut live, hosts) = candidates();
+        live.send_to_all(Duration::ZERO);
+        let second = Duration::from_secs(1);
+        let sent = sent_until(&mut live, second);
+        let c = |at| (at, "c".to_owned());
+        assert_eq!(sent, [c(0), c(300), c(900), (1000, "a".to_owned())]);
+        // Whose turn has not come is sent nothing, whatever it says; who had it goes on being sent to.
+        live.send_to(&hosts[2].identity, second);
+        live.stop(&hosts[1].identity);
+        let sent = sent_until(&mut live, 3 * second);
+        assert_eq!(sent[..2], [(2000, "b".to_owned()), c(2100)]);
+        assert_eq!(sent.iter().filter(|(_, name)| name == "a").count(), 0, "it has it");
+    }
+
+    #[test]
+    fn who_declines_or_is_not_live_gives_its_turn_away_at_once() {
+        let (mut live, hosts) = candidates();
+        live.send_to_all(Duration::ZERO);
+        let is_live = |identity: &Identity| identity.name.as_str() != "c";
+        assert_eq!(names(live.take_due(Duration::ZERO, MANY, true, is_live)), ["a"]);
+        live.answered(&hosts[1].identity, true, Duration::ZERO);
+        assert_eq!(names(live.take_due(Duration::ZERO, MANY, true, is_live)), ["b"]);
+        live.answered(&hosts[2].identity, true, Duration::ZERO);
+        // Everybody had a turn: those that can be reached are asked again until the deadline.
+        assert_eq!(live.due(), Some(RESEND_MIN));
+        assert_eq!(names(live.take_due(RESEND_MIN, MANY, true, is_live)), ["a", "b"]);
+        live.send_to(&hosts[0].identity, RESEND_MIN);
+        assert_eq!(names(live.take_due(RESEND_MIN, MANY, true, |_| true)), ["c"]);
+    }
+
+    #[test]
+    fn a_claim_or_a_cancel_ends_the_turns() {
+        let (mut live, hosts) = candidates();
+        live.send_to_all(Duration::ZERO);
+        live.end_offers();
+        assert_eq!(live.due(), None);
+        live.send_to(&hosts[2].identity, Duration::ZERO);
+        assert_eq!(names(live.take_due(Duration::ZERO, MANY, true, |_| true)), ["b"]);
+
+        let (mut live, _) = candidates();
+        live.send_to_all(Duration::ZERO);
+        live.set_cancel(Arc::new(Signed::from_text("cancel".into())));
+        live.send_to_all(Duration::ZERO);
+        let holds = |identity: &Identity| identity.name.as_str() == "a";
+        let sends = live.take_due(Duration::ZERO, MANY, true, holds);
+        assert!(matches!(sends.messages.as_slice(), [(_, Outbound::Cancel(_))]));
+        assert_eq!(names(sends), ["a"]);
     }
 }

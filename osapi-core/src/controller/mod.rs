@@ -12,6 +12,7 @@ mod founding;
 mod index;
 mod intake;
 mod live;
+mod offer;
 mod outbound;
 mod output;
 mod preview;
@@ -26,6 +27,7 @@ mod state;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod void;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

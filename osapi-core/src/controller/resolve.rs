@@ -7,15 +7,15 @@ use super::error::Error;
 use super::roster::{Candidate, Roster};
 use crate::api::types::{AgentState, TargetHost, TargetPreview};
 use crate::id::AgentName;
-use crate::job::limits::HOSTS_MAX;
+use crate::job::limits::{CANDIDATES_MAX, HOSTS_MAX};
 use crate::job::target::{Expression, Hostname, Matcher};
 use crate::job::{Host, Target};
 
 /// Longest text of a target in an error, in characters.
 const SHOWN_MAX: usize = 80;
 
-/// The host list of a job for `target`, in the order in which it is signed and shown: hosts that are certainly silent are listed as
-/// unreachable. `_any` is the one host that is live, ready and least busy; the first by name among equals.
+/// The host list of a job for `target`, in the order in which it is signed: hosts that are certainly silent are listed as unreachable.
+/// `_any` are the hosts that are live and ready, the least busy first and by name among equals, as many as may be candidates.
 pub(super) fn resolve(target: &Target, roster: &Roster, now: Duration) -> Result<Vec<Host>, Error> {
     Ok(hosts(target, roster, now)?.into_iter().map(row).collect())
 }
@@ -30,7 +30,9 @@ pub(super) fn preview(
         let state = roster.state(&identity, now);
         TargetHost { name: identity.name, state }
     };
-    let hosts: Vec<_> = hosts(target, roster, now)?.into_iter().map(host).collect();
+    // One of the candidates runs it; as things are, the first.
+    let at_most = if *target == Target::Any { 1 } else { HOSTS_MAX };
+    let hosts: Vec<_> = hosts(target, roster, now)?.into_iter().take(at_most).map(host).collect();
     let count = |counts: fn(AgentState) -> bool| {
         let counted = hosts.iter().filter(|host| counts(host.state)).count();
         u32::try_from(counted).unwrap_or(u32::MAX)
@@ -50,11 +52,7 @@ fn hosts(target: &Target, roster: &Roster, now: Duration) -> Result<Vec<Candidat
             let found = roster.find(name, now);
             return Ok(vec![found.ok_or_else(|| Error::HostNotFound(vec![name.clone()]))?]);
         }
-        Target::Any => {
-            let least_busy =
-                roster.candidates(now).filter(|host| host.ready).min_by_key(|host| host.busy);
-            return Ok(vec![least_busy.ok_or(Error::NoLiveHost)?]);
-        }
+        Target::Any => return any(roster, now),
         Target::All => roster.candidates(now).collect(),
         Target::Hosts(expression) => {
             check_names(expression, roster)?;
@@ -68,6 +66,15 @@ fn hosts(target: &Target, roster: &Roster, now: Duration) -> Result<Vec<Candidat
         count if count > HOSTS_MAX => Err(Error::TooManyHosts(count)),
         _ => Ok(hosts),
     }
+}
+
+/// Whom a job that one host is to run is offered, in this order.
+fn any(roster: &Roster, now: Duration) -> Result<Vec<Candidate>, Error> {
+    let mut ready: Vec<_> = roster.candidates(now).filter(|host| host.ready).collect();
+    // Candidates come by name, and equals stay in their order.
+    ready.sort_by_key(|host| host.busy);
+    ready.truncate(CANDIDATES_MAX);
+    if ready.is_empty() { Err(Error::NoLiveHost) } else { Ok(ready) }
 }
 
 /// A name that nobody has is a mistake, also beside others, and above all where it is to be left out. A pattern that matches nothing is not.

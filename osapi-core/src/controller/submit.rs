@@ -1,6 +1,7 @@
 //! Making a job: reserve its idempotency key, resolve its target, sign the order, write the record. Creating the record is the commit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::error::Error;
 use super::follow::tree_of;
@@ -13,9 +14,9 @@ use crate::auth::envelope::{SignError, Signed};
 use crate::backend::{Bucket, Key, Prefix, StoreError};
 use crate::clock::Timestamp;
 use crate::id::{Digest, JobId, Nonce};
-use crate::job::limits::START_DEADLINE;
+use crate::job::limits::{QUEUE_FOR_MAX, QUEUE_FOR_MIN, START_DEADLINE};
 use crate::job::record::VERSION;
-use crate::job::{ClaimRule, Host, JobRecord, Operation, Target};
+use crate::job::{ClaimRule, Host, Invalid, JobRecord, Operation, Target};
 use crate::message::Order;
 
 /// What a client asks for.
@@ -27,6 +28,8 @@ pub struct Submission {
     pub target: Target,
     /// When the request first arrived.
     pub arrived_at: Timestamp,
+    /// How long hosts that are down are waited for; without it, silent hosts are left out. Not with `_any`.
+    pub queue_for: Option<Duration>,
     /// Makes the request safe to repeat.
     pub idempotency: Option<Idempotency>,
 }
@@ -68,12 +71,9 @@ impl Controller {
         submission.operation.validate()?;
         let shared = &*self.shared;
         let created_at = submission.arrived_at;
-        let plan = Plan {
-            job: JobId::new(created_at),
-            created_at,
-            not_after: created_at + START_DEADLINE,
-        };
-        let drafted = candidates(shared, &submission.target)
+        let not_after = created_at + start_within(&submission)?;
+        let plan = Plan { job: JobId::new(created_at), created_at, not_after };
+        let drafted = candidates(shared, &submission)
             .await
             .and_then(|hosts| draft(shared, permit, &submission, plan, hosts));
         let Some(idempotency) = &submission.idempotency else {
@@ -114,8 +114,43 @@ impl Controller {
     }
 }
 
+/// The time from the arrival of a request to the moment after which its job no longer starts.
+fn start_within(submission: &Submission) -> Result<Duration, Invalid> {
+    let bounds = QUEUE_FOR_MIN..=QUEUE_FOR_MAX;
+    match submission.queue_for {
+        None => Ok(START_DEADLINE),
+        // Whoever is up now runs it, or nobody.
+        Some(_) if submission.target == Target::Any => {
+            Err(Invalid::new("queue_for", "used with a target that says which hosts", Target::Any))
+        }
+        Some(time) if bounds.contains(&time) => Ok(time),
+        Some(time) => {
+            let bound =
+                format!("{} to {} seconds", bounds.start().as_secs(), bounds.end().as_secs());
+            Err(Invalid::new("queue_for", bound, time.as_secs()))
+        }
+    }
+}
+
+/// Whether what is asked for has to be claimed: one host of several is to run it, or who was down may come too late.
+fn claim_rule(submission: &Submission, hosts: &[Host]) -> ClaimRule {
+    match (&submission.target, submission.queue_for) {
+        (_, Some(_)) => ClaimRule::Host,
+        (Target::Any, None) if hosts.len() > 1 => ClaimRule::Job,
+        (_, None) => ClaimRule::None,
+    }
+}
+
 /// The hosts that the target names, as they are now. While agents may still answer the ping of a new connection, `_any` waits for one.
-async fn candidates(shared: &Shared, target: &Target) -> Result<Vec<Host>, Error> {
+async fn candidates(shared: &Shared, submission: &Submission) -> Result<Vec<Host>, Error> {
+    let mut hosts = resolved(shared, &submission.target).await?;
+    if submission.queue_for.is_some() {
+        hosts.iter_mut().for_each(|host| host.unreachable = false);
+    }
+    Ok(hosts)
+}
+
+async fn resolved(shared: &Shared, target: &Target) -> Result<Vec<Host>, Error> {
     view_of_agents(shared).await?;
     let mut heard = shared.heard.subscribe();
     loop {
@@ -160,7 +195,7 @@ pub(super) async fn view_of_agents(shared: &Shared) -> Result<(), Error> {
     }
     let read = shared.ask(move |state| state.read_up_to(Bucket::Agents, head)).await?;
     // Records that were overwritten may be skipped, and then nothing comes that is new enough: the full scans find out.
-    match tokio::time::timeout(std::time::Duration::from_secs(2), read).await {
+    match tokio::time::timeout(Duration::from_secs(2), read).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Error::ShuttingDown),
         Err(_) => Err(Error::Store(StoreError::Unavailable(
@@ -232,7 +267,7 @@ fn draft(
     hosts: Vec<Host>,
 ) -> Result<Draft, Error> {
     let Plan { job, created_at, not_after } = plan;
-    let submitter = permit.submitter();
+    let (submitter, claim) = (permit.submitter(), claim_rule(submission, &hosts));
     let tree = tree_of(shared.fleet, &hosts);
     let order = Order {
         v: VERSION,
@@ -241,7 +276,7 @@ fn draft(
         wave: 0,
         iat: shared.clock.wall(),
         not_after,
-        claim: ClaimRule::None,
+        claim,
         hosts: tree.set(),
         submitter: submitter.clone(),
         operation: submission.operation.clone(),
@@ -265,7 +300,7 @@ fn draft(
         submitter,
         operation: submission.operation.clone(),
         target: submission.target.to_string(),
-        claim: ClaimRule::None,
+        claim,
         envelope: order.as_ref().map(|dispatchable| dispatchable.order.digest()),
         hosts: parts.iter().map(|(digest, _)| *digest).collect(),
         request_id: permit.request_id(),

@@ -12,6 +12,8 @@ pub const TIMEOUT_MAX_S: u32 = 300;
 pub const KILL_GRACE: Duration = Duration::from_secs(5);
 /// From the first arrival of a request to the moment after which its job no longer starts.
 pub const START_DEADLINE: Duration = Duration::from_secs(30);
+/// Shortest `queue_for`.
+pub const QUEUE_FOR_MIN: Duration = Duration::from_secs(1);
 /// Longest `queue_for`, which replaces the start deadline.
 pub const QUEUE_FOR_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Longest single argument in bytes, without its terminating NUL (`MAX_ARG_STRLEN`, execve(2)).
@@ -66,6 +68,8 @@ pub const HELLO_EVERY: Duration = Duration::from_secs(10);
 pub const SILENT_AFTER: Duration = Duration::from_secs(30);
 /// After this time without a receipt, controllers that did not make a job begin to send it too.
 pub const JOIN_AFTER: Duration = Duration::from_secs(2);
+/// How long a candidate of an `_any` job is waited for before the next one is offered it.
+pub const OFFER_EVERY: Duration = Duration::from_secs(1);
 /// Time that agents have to answer the ping of a controller that has just connected.
 pub const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 /// Largest difference of clocks that is tolerated.

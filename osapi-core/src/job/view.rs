@@ -17,7 +17,7 @@
 //!   .rows() -> impl Iterator<Item = Row<'_>> · .row(&AgentName) -> Option<Row<'_>> · .timeline() -> Vec<Moment<'_>>
 //!   .facts() -> &JobFacts · .cancel_requested_at() -> Option<Timestamp>
 //!   .admission(&Identity) -> Admission<'_>     may a report of it be written: Open, Present(&ReportFacts), NotAddressed, NotClaimed, NotTheirs
-//!   .has_unclaimed() · .unclaimed() -> impl Iterator<Item = &Identity> · .is_awaited(&Identity) · .holds_claim(&Identity)
+//!   .unclaimed_count() · .unclaimed() -> impl Iterator<Item = &Identity> · .is_awaited(&Identity) · .holds_claim(&Identity)
 //! Row { identity, state, cancel_requested, accepted_at, started_at, ended_at, not_taken, report: Option<&ReportFacts> } · .is_final()
 //! ```
 //!

@@ -29,7 +29,13 @@ fn me() -> Permit {
 }
 
 fn submission(operation: Operation, clock: &dyn Clock) -> Submission {
-    Submission { operation, target: Target::Any, arrived_at: clock.wall(), idempotency: None }
+    Submission {
+        operation,
+        target: Target::Any,
+        arrived_at: clock.wall(),
+        idempotency: None,
+        queue_for: None,
+    }
 }
 
 /// A controller on `store` and `bus`, of a fleet with `root`.

@@ -59,7 +59,7 @@ where
     let wait = wait.map(|seconds| Duration::from_secs(seconds.into()));
     let Call { path: TargetPath { target }, arrived_at, hurry, .. } = call;
 
-    let submission = Submission { operation, target, arrived_at, idempotency };
+    let submission = Submission { operation, target, arrived_at, idempotency, queue_for: None };
     let job = controller.submit(permit, submission).await?;
     let body = outcome(controller, permit, job, wait, &hurry).await?;
     if body.status.is_settled() {

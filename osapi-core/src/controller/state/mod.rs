@@ -27,7 +27,7 @@ use crate::backend::{Bucket, Cursor, Entry, Key, StoreError};
 use crate::clock::Timestamp;
 use crate::id::{AgentName, Digest, JobId};
 use crate::job::limits::{ANSWERS_WITHIN, CONNECTED_MIN, SKEW_MAX};
-use crate::job::{ClaimRule, JobRecord};
+use crate::job::{ClaimRecord, ClaimRule, JobRecord};
 use overheard::Overheard;
 
 pub(super) use claims::Terms;
@@ -39,6 +39,8 @@ pub(super) enum Effect {
     Send(AgentName, Outbound),
     LoadHosts(Box<JobRecord>),
     LoadOrder(WantedOrder),
+    /// To create these claims of a job.
+    Void(JobId, Vec<ClaimRecord>),
     Remove(JobId),
 }
 
@@ -89,6 +91,8 @@ pub(super) struct State {
     removed: HashSet<JobId>,
     /// Jobs whose removal goes on.
     removing: HashSet<JobId>,
+    /// Jobs whose claims are being made void.
+    voidings: usize,
     /// Reports that this controller has verified and is writing.
     verified: HashSet<Digest>,
     /// Receipts for jobs that are not known yet.
@@ -132,6 +136,7 @@ impl State {
             early: HashMap::new(),
             removed: HashSet::new(),
             removing: HashSet::new(),
+            voidings: 0,
             verified: HashSet::new(),
             overheard: Overheard::default(),
             is_held_back: false,
@@ -196,9 +201,11 @@ impl State {
         // The end of a removal makes room for the next.
         let remove = due.remove.filter(|_| self.removing.len() < REMOVALS_MAX);
         let settle = settle.map(|at| now.boottime + at.since(now.wall));
+        let void = due.void.filter(|_| self.may_void());
+        let void = void.map(|at| now.boottime + at.since(now.wall));
         let remove = remove.map(|at| now.boottime + at.since(self.unstepped(now)));
         let send = due.send.filter(|_| !self.is_held_back);
-        [send, settle, remove].into_iter().flatten().min()
+        [send, void, settle, remove].into_iter().flatten().min()
     }
 
     /// Does whatever is due.
@@ -212,6 +219,7 @@ impl State {
             let current = self.current;
             self.index.change(job, |tracked| tracked.view.settle(current, since));
         }
+        self.void_due(now);
         self.send_all_due(now);
         let room = REMOVALS_MAX.saturating_sub(self.removing.len());
         for job in self.index.due_to_remove(self.unstepped(now), room) {

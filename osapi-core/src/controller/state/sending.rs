@@ -4,6 +4,7 @@ use super::{Effect, State};
 use crate::controller::Now;
 use crate::controller::follow::WantedOrder;
 use crate::id::{Identity, JobId};
+use crate::job::ClaimRule;
 
 /// Most messages of one job that are handed over before it is the turn of others.
 const AT_ONCE: usize = 256;
@@ -39,8 +40,11 @@ impl State {
             };
             // A job that somebody has cancelled never goes out, also while the cancel cannot be sent.
             let withheld = damaged || (view.cancel_requested_at().is_some() && !live.has_cancel());
+            // Who holds no claim starts nothing any more once there is a cancel, and who never saw the job would bar it without one.
+            let only_claimant = live.has_cancel() && view.facts().claim != ClaimRule::None;
             let wants = |identity: &Identity| {
-                let open = view.row(&identity.name).is_some_and(|row| !row.is_final());
+                let is_theirs = !only_claimant || view.holds_claim(identity);
+                let open = is_theirs && view.is_awaited(identity);
                 open && !withheld && roster.is_live(identity, now.boottime)
             };
             let sends = live.take_due(now.boottime, at_most, repeats, wants);

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::claims::void_at;
 use super::{Effect, State, damage};
 use crate::auth::envelope::Signed;
 use crate::auth::keys::{KeyRing, KeyUse};
@@ -188,11 +189,13 @@ impl State {
         if let Some(seen) = self.scans.get_mut(&Bucket::Jobs) {
             seen.insert(Key::of(&[&job]));
         }
+        let from = if order.is_some() { From::Here } else { From::Elsewhere };
         if !is_known {
             self.insert(record, hosts, None);
         }
         self.index.change(job, |tracked| {
             let Some(live) = tracked.live.as_deref_mut() else { return };
+            live.voiding.hasten(void_at(record.not_after, from));
             match order {
                 Some(order) => {
                     live.set_order(order);
@@ -211,7 +214,12 @@ impl State {
         let job = record.job;
         self.loading.remove(&job);
         let shared: Arc<[Host]> = hosts.clone().into();
-        let live = Live::new(shared, record.envelope);
+        let live = Live::new(
+            shared,
+            record.envelope,
+            record.claim,
+            void_at(record.not_after, From::Elsewhere),
+        );
         self.index.insert(job, JobView::new(record, hosts), live, damaged);
         for (bucket, entry) in self.early.remove(&job).unwrap_or_default().records {
             if let Err(err) = self.take_for_job(bucket, entry) {
@@ -262,17 +270,18 @@ impl State {
         if !authentic {
             tracing::error!(%job, "a cancel in the store does not verify: it is shown, and not sent");
         }
-        let now = self.boottime();
+        let now = self.now();
         self.index.change(job, |tracked| {
             tracked.view.on_cancel(at);
             let Some(live) = tracked.live.as_deref_mut() else { return };
+            live.voiding.hasten(void_at(now.wall, from));
             let is_news = authentic && !live.has_cancel();
             if is_news {
                 live.set_cancel(Arc::new(cancel));
             }
             match from {
-                From::Here if authentic => live.send_to_all(now),
-                From::Elsewhere if is_news => live.send_to_all(now + JOIN_AFTER),
+                From::Here if authentic => live.send_to_all(now.boottime),
+                From::Elsewhere if is_news => live.send_to_all(now.boottime + JOIN_AFTER),
                 From::Here | From::Elsewhere => {}
             }
         });

@@ -58,10 +58,11 @@ impl State {
             return;
         }
         let Receipt { identity, instance, job, kind } = receipt;
-        let now = self.shared.clock.wall();
+        let now = self.now();
         self.index.change(job, |tracked| {
-            tracked.view.on_receipt(&identity, instance, kind, now);
+            tracked.view.on_receipt(&identity, instance, kind, now.wall);
             let Some(live) = tracked.live.as_deref_mut() else { return };
+            live.answered(&identity, declines(kind), now.boottime);
             match kind {
                 ReceiptKind::Accepted | ReceiptKind::Started { .. } if !live.has_cancel() => {
                     live.stop(&identity)
@@ -129,6 +130,15 @@ impl State {
                 }
             }
         });
+    }
+}
+
+/// Whether an agent says that it does not take a job now. That there is a claim already makes nobody else's turn come.
+fn declines(kind: ReceiptKind) -> bool {
+    match kind {
+        ReceiptKind::Busy => true,
+        ReceiptKind::Refused(why) => why != Refusal::Claimed,
+        ReceiptKind::Accepted | ReceiptKind::Started { .. } => false,
     }
 }
 

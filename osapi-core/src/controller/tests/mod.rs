@@ -1,5 +1,7 @@
 //! The controller against agents of the test's own, which do exactly what a test says.
 
+mod claims;
+mod claims_several;
 mod intake;
 mod jobs;
 mod large;
@@ -27,7 +29,7 @@ use crate::backend::embedded::{EmbeddedBus, EmbeddedStore};
 use crate::backend::faulty::{BusFaults, FaultyBus, FaultyStore, StoreFaults};
 use crate::backend::{Bucket, Bus, Key, Prefix, Store, Subscription};
 use crate::clock::{Clock, Timestamp, TokioClock};
-use crate::id::{AgentName, Digest, Identity, InstanceId, JobId, JournalId, SealingKey};
+use crate::id::{AgentName, Digest, Identity, InstanceId, JobId, JournalId, Nonce, SealingKey};
 use crate::job::limits::CHUNK_MAX;
 use crate::job::record::VERSION;
 use crate::job::report::{Stream, StreamReport};
@@ -37,8 +39,8 @@ use crate::job::{
 };
 use crate::message::word::OutputChunk;
 use crate::message::{
-    Answer, AnswerKind, FromAgent, Hello, Order, Pattern, Readiness, Receipt, Registration,
-    Subject, ToAgent, decode, encode,
+    Answer, AnswerKind, ClaimRequest, FromAgent, Hello, Order, Pattern, Readiness, Receipt,
+    Registration, Subject, ToAgent, decode, encode,
 };
 
 /// A fleet of one store, one bus and any number of controllers and agents.
@@ -249,6 +251,42 @@ impl Agent {
         digest
     }
 
+    async fn claim(&self, job: JobId, nonce: Nonce) {
+        self.claim_signed(job, nonce, &self.key).await;
+    }
+
+    async fn claim_signed(&self, job: JobId, nonce: Nonce, key: &SigningKey) {
+        let (v, fleet, identity) = (VERSION, self.fleet, self.identity.clone());
+        let request = ClaimRequest { v, fleet, identity, job, nonce };
+        self.work(&FromAgent::Claim(Signed::sign(&request, key).unwrap())).await;
+    }
+
+    /// Asks for the claim until there is an answer, as an agent does.
+    async fn claimed(&mut self, job: JobId, nonce: Nonce) -> AnswerKind {
+        loop {
+            self.claim(job, nonce).await;
+            if let Some(kind) = self.answer_within(Duration::from_millis(300)).await {
+                return kind;
+            }
+        }
+    }
+
+    async fn answer_within(&mut self, time: Duration) -> Option<AnswerKind> {
+        let answer = tokio::time::timeout(time, self.answer()).await;
+        answer.ok().map(|answer| answer.kind)
+    }
+
+    /// Whether an order has come once this time has passed. What came is taken.
+    async fn order_within(&mut self, time: Duration) -> bool {
+        tokio::time::sleep(time).await;
+        let mut has_order = false;
+        while let Some(delivery) = self.inbox.try_next() {
+            let message: ToAgent = decode(&delivery.payload).unwrap();
+            has_order |= matches!(message, ToAgent::Dispatch { .. });
+        }
+        has_order
+    }
+
     /// The next answer, verified as an agent does.
     async fn answer(&mut self) -> Answer {
         loop {
@@ -278,7 +316,13 @@ fn person(subject: &str, more: &[Permission]) -> Permit {
 
 fn submission(fleet: &Fleet, target: Target) -> Submission {
     let operation = Operation::Exec(Exec::new("true"));
-    Submission { operation, target, arrived_at: fleet.clock.wall(), idempotency: None }
+    Submission {
+        operation,
+        target,
+        arrived_at: fleet.clock.wall(),
+        idempotency: None,
+        queue_for: None,
+    }
 }
 
 fn keyed(fleet: &Fleet, key: &str, body: &[u8]) -> Submission {

@@ -314,7 +314,9 @@ fn what_is_not_claimed_is_counted_and_who_may_still_do_it_is_known() {
     assert_eq!((unclaimed(&view), awaited(&view)), (vec![identity(1)], [false, true]));
     view.on_claim(&claim(Some(1), agent(1)));
     assert!(
-        !view.has_unclaimed() && view.holds_claim(&identity(1)) && view.is_awaited(&identity(1))
+        view.unclaimed_count() == 0
+            && view.holds_claim(&identity(1))
+            && view.is_awaited(&identity(1))
     );
     assert!(!view.holds_claim(&identity(0)));
 
@@ -323,11 +325,11 @@ fn what_is_not_claimed_is_counted_and_who_may_still_do_it_is_known() {
     view.on_claim(&claim(None, agent(0)));
     assert_eq!((unclaimed(&view), awaited(&view)), (vec![], [true, false]));
     view.on_report(reported(0, EXITED, 0));
-    assert_eq!((view.has_unclaimed(), awaited(&view)), (false, [false; 2]));
+    assert_eq!((view.unclaimed_count(), awaited(&view)), (0, [false; 2]));
 
     let plain = view_of(ClaimRule::None, &[0, 1]);
     assert_eq!((unclaimed(&plain), awaited(&plain)), (vec![], [true; 2]));
-    assert!(!plain.has_unclaimed() && !plain.holds_claim(&identity(0)));
+    assert!(plain.unclaimed_count() == 0 && !plain.holds_claim(&identity(0)));
 }
 
 #[test]

@@ -233,10 +233,10 @@ impl JobView {
         }
     }
 
-    /// Whether a claim that the job asks for is not there: somebody may still take it, or make it void.
+    /// How many claims that the job asks for are not there: somebody may still take them, or make them void.
     #[must_use]
-    pub fn has_unclaimed(&self) -> bool {
-        self.unclaimed > 0
+    pub fn unclaimed_count(&self) -> usize {
+        self.unclaimed
     }
 
     /// Whose claims are not there; where the job is claimed as a whole, the candidate that is shown.
