@@ -10,6 +10,8 @@ pub mod conformance;
 pub mod embedded;
 #[cfg(any(test, feature = "conformance"))]
 pub mod faulty;
+#[cfg(any(test, feature = "conformance"))]
+pub mod held;
 pub mod key;
 #[cfg(feature = "nats")]
 pub mod nats;

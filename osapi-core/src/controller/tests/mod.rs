@@ -7,7 +7,6 @@ mod jobs;
 mod large;
 mod schedules;
 mod several;
-mod stores;
 mod targets;
 mod words;
 
@@ -27,6 +26,7 @@ use crate::auth::merkle::Membership;
 use crate::auth::permission::Permission;
 use crate::backend::embedded::{EmbeddedBus, EmbeddedStore};
 use crate::backend::faulty::{BusFaults, FaultyBus, FaultyStore, StoreFaults};
+use crate::backend::held as stores;
 use crate::backend::{Bucket, Bus, Key, Prefix, Store, Subscription};
 use crate::clock::{Clock, Timestamp, TokioClock};
 use crate::id::{AgentName, Digest, Identity, InstanceId, JobId, JournalId, Nonce, SealingKey};

@@ -1,4 +1,4 @@
-//! A store that a test holds where it wants.
+//! A store that a test holds where it wants: what cannot be brought about by timing.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,14 +7,12 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
-use crate::backend::{
-    Bucket, Cursor, Entry, Key, Link, Prefix, Revision, Store, StoreError, Watch,
-};
+use super::{Bucket, Cursor, Entry, Key, Link, Prefix, Revision, Store, StoreError, Watch};
 use crate::id::StoreId;
 
 /// Where a store can be held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Point {
+pub enum Point {
     /// Before a record is created.
     Creating(Bucket),
     /// After a record was created, before that is answered.
@@ -26,34 +24,62 @@ pub(super) enum Point {
 }
 
 /// A store whose calls wait at the points that are held.
-pub(super) struct HeldStore {
+pub struct HeldStore {
     inner: Arc<dyn Store>,
-    held: watch::Sender<HashSet<Point>>,
+    gates: Gates,
     relays: TaskTracker,
 }
 
+#[derive(Debug, Clone, Default)]
+struct Gates {
+    held: watch::Sender<HashSet<Point>>,
+    /// The held points at which something has come to wait.
+    reached: watch::Sender<HashSet<Point>>,
+}
+
 impl HeldStore {
-    pub(super) fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, held: watch::Sender::default(), relays: TaskTracker::new() }
+    /// A store over `inner` that holds nothing yet.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner, gates: Gates::default(), relays: TaskTracker::new() }
     }
 
-    pub(super) fn hold(&self, points: &[Point]) {
-        self.held.send_modify(|held| held.extend(points));
+    /// From now on, whatever comes to one of `points` waits there.
+    pub fn hold(&self, points: &[Point]) {
+        self.gates.reached.send_modify(|reached| reached.retain(|point| !points.contains(point)));
+        self.gates.held.send_modify(|held| held.extend(points));
     }
 
     /// Holds nothing any more.
-    pub(super) fn release(&self) {
-        self.held.send_replace(HashSet::new());
+    pub fn release(&self) {
+        self.gates.held.send_replace(HashSet::new());
+    }
+
+    /// Waits until something waits at `point`, since it was held.
+    ///
+    /// # Cancel safety
+    /// It may be dropped and called again.
+    pub async fn reached(&self, point: Point) {
+        let mut reached = self.gates.reached.subscribe();
+        // The sender is alive as long as `self`, so that waiting cannot fail.
+        drop(reached.wait_for(|reached| reached.contains(&point)).await);
     }
 
     async fn pass(&self, point: Point) {
-        pass(self.held.subscribe(), point).await;
+        self.gates.pass(point).await;
     }
 }
 
-async fn pass(mut held: watch::Receiver<HashSet<Point>>, point: Point) {
-    if held.wait_for(|held| !held.contains(&point)).await.is_err() {
-        std::future::pending::<()>().await;
+impl Gates {
+    async fn pass(&self, point: Point) {
+        let mut held = self.held.subscribe();
+        if held.borrow().contains(&point) {
+            self.reached.send_modify(|reached| {
+                reached.insert(point);
+            });
+        }
+        // The sender is alive as long as `self`, so that waiting cannot fail.
+        drop(held.wait_for(|held| !held.contains(&point)).await);
     }
 }
 
@@ -111,10 +137,10 @@ impl Store for HeldStore {
         let mut watch = self.inner.watch(bucket, prefix, from).await?;
         self.pass(Point::Watched(bucket)).await;
         let (tell, told) = mpsc::channel(16);
-        let held = self.held.subscribe();
+        let gates = self.gates.clone();
         self.relays.spawn(async move {
             while let Some(change) = watch.next().await {
-                pass(held.clone(), Point::Change(bucket)).await;
+                gates.pass(Point::Change(bucket)).await;
                 if tell.send(change).await.is_err() {
                     return;
                 }
