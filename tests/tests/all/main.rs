@@ -5,6 +5,7 @@
 mod bad_input;
 mod docs;
 mod doubles;
+mod fleet;
 mod local;
 mod nats;
 mod person;
