@@ -1,6 +1,6 @@
 //! HTTP/1.1 by hand, so that what is sent can be as wrong as it has to be.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 
 use serde_json::Value;
@@ -68,6 +68,22 @@ impl Api {
         answer(stream)
     }
 
+    /// The same where the server may go away meanwhile: none if no whole answer came.
+    pub(crate) fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Answer> {
+        let mut stream = self.try_open(method, path, headers, body.len()).ok()?;
+        stream.write_all(body).ok()?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).ok()?;
+        let answer = parsed(bytes)?;
+        answer.is_whole().then_some(answer)
+    }
+
     /// Sends the head of a request for a body of `length` bytes.
     pub(crate) fn open(
         &self,
@@ -76,7 +92,17 @@ impl Api {
         headers: &[(&str, &str)],
         length: usize,
     ) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).expect("the server listens");
+        self.try_open(method, path, headers, length).expect("the server listens and reads heads")
+    }
+
+    fn try_open(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        length: usize,
+    ) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
         stream.set_write_timeout(Some(PATIENCE)).expect("it is not zero");
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
@@ -88,8 +114,8 @@ impl Api {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
-        stream.write_all(head.as_bytes()).expect("the server reads heads");
-        stream
+        stream.write_all(head.as_bytes())?;
+        Ok(stream)
     }
 
     /// The ids of all jobs, newest first.
@@ -106,17 +132,29 @@ pub(crate) fn answer(mut stream: TcpStream) -> Answer {
     let mut bytes = Vec::new();
     if let Err(error) = stream.read_to_end(&mut bytes) {
         // The rest of a body that nobody read makes the kernel reset the connection after the answer.
-        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "no answer");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "no answer");
     }
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head with an end");
+    parsed(bytes).expect("a head with an end")
+}
+
+/// None if the end of the head did not come.
+fn parsed(mut bytes: Vec<u8>) -> Option<Answer> {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let body = bytes.split_off(end + 4);
     let head = String::from_utf8(bytes).expect("a head is text");
     assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "bodies have a length");
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-    Answer { status: status.expect("a status"), head, body }
+    Some(Answer { status: status.expect("a status"), head, body })
 }
 
 impl Answer {
+    /// Whether the body is as long as it was said to be.
+    fn is_whole(&self) -> bool {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        let length = lines.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        length.and_then(|(_, value)| value.trim().parse().ok()) == Some(self.body.len())
+    }
+
     /// Asserts its status.
     #[track_caller]
     pub(crate) fn is(self, status: u16) -> Self {

@@ -49,16 +49,22 @@ impl Machine {
         machine
     }
 
-    /// The user may not be able to reach the program where it was built.
     fn give_to(&mut self, user: u32) {
-        let program = self.bin().join("osapi");
-        fs::remove_file(&program).expect("it was just made");
-        fs::copy(program::osapi(), &program).expect("there is room for a copy");
+        fs::remove_file(self.bin().join("osapi")).expect("it was just made");
+        self.install("osapi", program::osapi());
         fs::set_permissions(self.dir.path(), Permissions::from_mode(0o755)).expect("it is ours");
         for dir in [self.home(), self.tmp()] {
             chown(dir, Some(user), Some(user)).expect("root may give away");
         }
         self.user = Some(user);
+    }
+
+    /// Puts a program on the path. The user may not be able to reach it where it is.
+    pub(crate) fn install(&self, name: &str, program: &Path) {
+        let place = self.bin().join(name);
+        if fs::hard_link(program, &place).is_err() {
+            fs::copy(program, &place).expect("there is room for a copy");
+        }
     }
 
     pub(crate) fn home(&self) -> PathBuf {
@@ -105,6 +111,15 @@ impl Machine {
     /// The same, changed by `change`.
     pub(crate) fn start_with(&self, change: impl FnOnce(Invocation) -> Invocation) -> Server {
         Server::start(change(self.osapi(["start"])), self.data_dir())
+    }
+
+    /// Another program with these arguments.
+    pub(crate) fn run<'a>(
+        &self,
+        program: &Path,
+        args: impl IntoIterator<Item = &'a str>,
+    ) -> Invocation {
+        self.program(program).args(args)
     }
 
     fn program(&self, program: &Path) -> Invocation {

@@ -12,6 +12,9 @@ pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is in a workspace")
 }
 
+/// What is built here.
+pub(crate) const PROGRAMS: [&str; 3] = ["osapi", "osapi-server", "osapi-agent"];
+
 /// A process of ours, by its program.
 #[expect(clippy::disallowed_methods, reason = "tests start the programs that they test")]
 pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
@@ -21,16 +24,25 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
 /// The built `osapi`.
 pub(crate) fn osapi() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
+    BUILT.get_or_init(|| built("osapi"))
+}
+
+/// A built program.
+pub(crate) fn built(name: &str) -> PathBuf {
+    static FRESH: OnceLock<PathBuf> = OnceLock::new();
+    let programs = FRESH.get_or_init(|| {
         // target/debug/deps/all-0123 stands beside target/debug/osapi.
         let test = env::current_exe().expect("a test knows its own path");
-        let path = test.ancestors().nth(2).expect("a test is in target/*/deps").join("osapi");
-        if changed(&path) < sources() {
-            build(path.parent().is_some_and(|profile| profile.ends_with("release")));
+        let dir = test.ancestors().nth(2).expect("a test is in target/*/deps").to_owned();
+        let oldest = PROGRAMS.iter().map(|name| changed(&dir.join(name))).min();
+        if oldest < Some(sources()) {
+            build(dir.ends_with("release"));
         }
-        assert!(path.is_file(), "there is no program at {}", path.display());
-        path
-    })
+        dir
+    });
+    let path = programs.join(name);
+    assert!(path.is_file(), "there is no program at {}", path.display());
+    path
 }
 
 /// As `tests/run` builds it, so that neither builds what the other has.
