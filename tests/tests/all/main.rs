@@ -9,6 +9,7 @@ mod fleet;
 mod local;
 mod nats;
 mod person;
+mod processes;
 mod restart;
 mod roles;
 mod side_by_side;

@@ -1,0 +1,200 @@
+//! The processes.
+
+use std::fs;
+use std::path::PathBuf;
+
+use osapi_tests::NatsServer;
+use rustix::process::Signal;
+
+use super::marks::Marks;
+use crate::world::{Api, Daemon, Invocation, Machine, built};
+
+/// A fleet over a broker as `nats config` sets it up. Dropping it ends all of it.
+pub(super) struct Fleet {
+    pub(super) servers: Vec<Server>,
+    pub(super) hosts: Vec<Host>,
+    pub(super) marks: Marks,
+    pub(super) broker: NatsServer,
+    pub(super) machine: Machine,
+}
+
+/// An API server. It may be killed and started again, at the same address.
+pub(super) struct Server {
+    invocation: Box<dyn Fn(&str) -> Invocation + Send + Sync>,
+    address: String,
+    token: String,
+    daemon: Option<Daemon>,
+}
+
+/// A managed host with its agent, which may be killed and started again.
+pub(super) struct Host {
+    agent: Box<dyn Fn() -> Invocation + Send + Sync>,
+    daemon: Option<Daemon>,
+}
+
+impl Fleet {
+    /// A fleet with so many API servers, and hosts of these names that take jobs.
+    pub(super) fn start(servers: usize, hosts: &[&str]) -> Self {
+        let machine = Machine::new();
+        machine.osapi(["nats", "config", "--out", "nats"]).run().exits(0);
+        let conf = fs::read_to_string(machine.tmp().join("nats/nats.conf"));
+        // Where it listens and where its store is, the harness says; a server that is told the latter twice refuses.
+        let conf = conf.expect("it was just written");
+        let lines = conf.lines().filter(|line| !line.trim_start().starts_with("store_dir:"));
+        let broker = NatsServer::with(&lines.collect::<Vec<_>>().join("\n"));
+        let token = machine.osapi(["token", "generate", "-r", "admin", "-u", "admin"]).run();
+        let token = token.exits(0).line();
+        let marks = Marks::in_dir(&machine.tmp());
+        let mut fleet = Self { servers: Vec::new(), hosts: Vec::new(), marks, broker, machine };
+        fleet.servers = (0..servers).map(|_| fleet.server(&token)).collect();
+        fleet.servers.iter_mut().for_each(Server::until_ready);
+        fleet.hosts = hosts.iter().map(|name| fleet.join(name)).collect();
+        fleet.hosts.iter_mut().for_each(Host::until_ready);
+        fleet
+    }
+
+    /// One more API server, which has been started.
+    fn server(&self, token: &str) -> Server {
+        let (dir, url) = (self.machine.tmp(), self.broker.url());
+        let invocation = move |listen: &str| {
+            let server = Invocation::new(built("osapi-server")).in_dir(&dir);
+            let server = server.args(["-f", "nats/server/server.yaml", "--listen", listen]);
+            // The usual 8 GiB would be set aside at the start, and may not be there.
+            let server = server.env("OSAPI_JOBS_MAX_OUTPUT_BYTES", "64MiB");
+            server.env("OSAPI_NATS_SERVERS", &url)
+        };
+        // The broker's host is an address of this test alone.
+        let broker = self.broker.address();
+        let (host, _) = broker.rsplit_once(':').expect("a host and a port");
+        let address = format!("{host}:0");
+        let mut server = Server {
+            invocation: Box::new(invocation),
+            address,
+            token: token.to_owned(),
+            daemon: None,
+        };
+        server.start();
+        server
+    }
+
+    /// A file by which a host of this name can join.
+    pub(super) fn invite(&self, name: &str) -> PathBuf {
+        let file = self.machine.tmp().join(format!("{name}.join"));
+        let url = self.broker.url();
+        let out = file.to_str().expect("it is text");
+        let invite = ["agent", "invite", name, "--server", &url, "--out", out];
+        self.machine.osapi(invite).run().exits(0);
+        file
+    }
+
+    /// One more host, which is joining.
+    pub(super) fn join(&self, name: &str) -> Host {
+        let file = self.invite(name);
+        let data_dir = self.machine.path(&format!("host-{name}"));
+        // Its last argument tells the commands that it runs which host they are on.
+        let agent = move |more: &[PathBuf]| {
+            let agent = Invocation::new(built("osapi-agent")).args(more);
+            agent.args(["--data-dir".as_ref(), data_dir.as_os_str()])
+        };
+        let daemon = Some(Daemon::start(agent(&["--join".into(), file])));
+        Host { agent: Box::new(move || agent(&[])), daemon }
+    }
+
+    /// The APIs of all servers, whether they run or not.
+    pub(super) fn apis(&self) -> Vec<Api> {
+        self.servers.iter().map(Server::api).collect()
+    }
+}
+
+impl Server {
+    /// Its API, with every permission.
+    pub(super) fn api(&self) -> Api {
+        Api::new(&format!("http://{}", self.address), &self.token)
+    }
+
+    /// Starts it. It is not ready yet.
+    pub(super) fn start(&mut self) {
+        self.daemon = Some(Daemon::start((self.invocation)(&self.address)));
+    }
+
+    /// Waits until it takes requests.
+    pub(super) fn until_ready(&mut self) {
+        let daemon = self.daemon.as_mut().expect("it was started");
+        let url = address_in(&daemon.until_says("listens on http://"));
+        self.address = url.trim_start_matches("http://").to_owned();
+        daemon.until_says("ready: the store was read");
+    }
+
+    /// Starts it, and waits until it takes requests.
+    pub(super) fn restart(&mut self) {
+        self.start();
+        self.until_ready();
+    }
+
+    /// Ends it as a crash does.
+    pub(super) fn kill(&mut self) {
+        self.daemon.take().expect("it runs").kill();
+    }
+
+    /// Stops it in the middle of whatever it does.
+    pub(super) fn freeze(&self) {
+        self.daemon().signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(super) fn resume(&self) {
+        self.daemon().signal(Signal::CONT);
+    }
+
+    /// What it has written since its last start.
+    pub(super) fn said(&self) -> String {
+        self.daemon().said()
+    }
+
+    fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().expect("it runs")
+    }
+}
+
+impl Host {
+    /// Starts its agent, which joined before. It is not ready yet.
+    pub(super) fn start(&mut self) {
+        self.daemon = Some(Daemon::start((self.agent)()));
+    }
+
+    /// Waits until its agent takes jobs.
+    pub(super) fn until_ready(&mut self) {
+        self.daemon.as_mut().expect("it was started").until_says("takes jobs");
+    }
+
+    /// Starts its agent, and waits until it takes jobs.
+    pub(super) fn restart(&mut self) {
+        self.start();
+        self.until_ready();
+    }
+
+    /// Ends its agent as a crash does.
+    pub(super) fn kill(&mut self) {
+        self.daemon.take().expect("it runs").kill();
+    }
+
+    /// Stops its agent in the middle of whatever it does.
+    pub(super) fn freeze(&self) {
+        self.daemon().signal(Signal::STOP);
+    }
+
+    /// Lets its agent go on.
+    pub(super) fn resume(&self) {
+        self.daemon().signal(Signal::CONT);
+    }
+
+    fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().expect("it runs")
+    }
+}
+
+/// Where a server says that it listens.
+pub(super) fn address_in(line: &str) -> String {
+    let url = line.split_whitespace().find(|word| word.starts_with("http://"));
+    url.expect("it says where").trim_end_matches(';').to_owned()
+}
