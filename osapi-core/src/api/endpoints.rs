@@ -28,6 +28,7 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<JobOutput>(),
         Entry::of::<AgentsList>(),
         Entry::of::<AgentGet>(),
+        Entry::of::<AgentDelete>(),
         Entry::of::<TargetGet>(),
         Entry::of::<HealthGet>(),
         Entry::of::<HealthReady>(),
@@ -285,6 +286,26 @@ impl Endpoint for TargetGet {
         creates_job: false,
         media: Media::Json,
         problems: RESOLVING,
+    };
+}
+
+/// `DELETE /v1/agents/{name}`
+#[derive(Debug)]
+pub enum AgentDelete {}
+impl Endpoint for AgentDelete {
+    type Path = AgentPath;
+    type Query = ();
+    type Body = ();
+    type Answer = ();
+    const INFO: Info = Info {
+        id: "agent_delete",
+        method: Method::Delete,
+        path: "/v1/agents/{name}",
+        access: Access::Permission(Permission::AGENT_WRITE),
+        summary: "Remove an agent: its key is refused for good, and its name is free for another",
+        creates_job: false,
+        media: Media::Json,
+        problems: &[Code::AgentNotFound],
     };
 }
 

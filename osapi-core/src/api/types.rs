@@ -231,6 +231,8 @@ pub enum AgentState {
     Draining,
     /// Not heard for 30 s.
     Silent,
+    /// Two run with the same key: neither is given work until it is removed and set up anew.
+    Cloned,
 }
 
 impl AgentState {
@@ -242,6 +244,7 @@ impl AgentState {
             Self::NotReady => "not_ready",
             Self::Draining => "draining",
             Self::Silent => "silent",
+            Self::Cloned => "cloned",
         }
     }
 }
@@ -280,6 +283,23 @@ pub struct AgentInfo {
     pub running: u32,
     /// Executions that wait for a slot.
     pub waiting: u32,
+    /// The last key that was refused under its name within a day, at this server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_key: Option<RefusedKey>,
+    /// How often the broker has denied its connection something, since the agent began.
+    #[serde(default)]
+    pub denied: u64,
+}
+
+/// A key that asked for a name, and was not let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct RefusedKey {
+    /// The PASERK id of the key.
+    pub key_id: String,
+    /// When it was last heard.
+    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
+    pub at: Timestamp,
 }
 
 /// Every registered agent, by name.
@@ -366,6 +386,14 @@ pub struct HealthStatus {
     pub ready: bool,
     /// How many agents are in each state.
     pub agents: BTreeMap<String, u32>,
+    /// Agents of which there are two, by name, at most 100 of them.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schemars(with = "Vec<String>"))]
+    pub cloned: Vec<AgentName>,
+    /// Names under which a key was refused within a day, at most 100 of them.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schemars(with = "Vec<String>"))]
+    pub refused: Vec<AgentName>,
     /// How many jobs have each status.
     pub jobs: BTreeMap<String, u32>,
     /// Since the start, in seconds.

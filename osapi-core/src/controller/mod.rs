@@ -9,9 +9,11 @@ mod claim;
 mod error;
 mod follow;
 mod founding;
+mod health;
 mod index;
 mod intake;
 mod live;
+mod membership;
 mod offer;
 mod outbound;
 mod output;
@@ -38,11 +40,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::params::JobsQuery;
-use crate::api::types::{AgentInfo, AgentList, Durability, HealthStatus, JobList};
+use crate::api::types::{AgentInfo, AgentList, Durability, JobList};
 use crate::auth::authorize::Permit;
 use crate::auth::keys::{KeyRing, SigningKey};
 use crate::auth::permission::Permission;
-use crate::backend::{Bus, Link, Store};
+use crate::backend::{Bus, Store};
 use crate::clock::{Clock, Timestamp};
 use crate::id::{AgentName, FleetId, InstanceId, PublicKey};
 use crate::job::limits;
@@ -252,7 +254,7 @@ impl Controller {
     pub async fn agents(&self, permit: &Permit) -> Result<AgentList, Error> {
         permit.require(&Permission::AGENT_READ)?;
         self.check_ready()?;
-        let agents = self.shared.ask(|state| state.roster.all(state.boottime())).await?;
+        let agents = self.shared.ask(|state| state.agents()).await?;
         Ok(AgentList { agents })
     }
 
@@ -264,39 +266,8 @@ impl Controller {
         permit.require(&Permission::AGENT_READ)?;
         self.check_ready()?;
         let asked = name.clone();
-        let found =
-            self.shared.ask(move |state| state.roster.info(&asked, state.boottime())).await?;
+        let found = self.shared.ask(move |state| state.agent(&asked)).await?;
         found.ok_or_else(|| Error::AgentNotFound(name.clone()))
-    }
-
-    /// The health in detail.
-    ///
-    /// # Errors
-    /// Without `health:read`.
-    pub async fn health(&self, permit: &Permit) -> Result<HealthStatus, Error> {
-        permit.require(&Permission::HEALTH_READ)?;
-        let (agents, jobs) =
-            self.shared.ask(|state| (state.agent_counts(), state.index.counts())).await?;
-        let word = |link: &Link| match link {
-            Link::Up => "up".to_owned(),
-            Link::Down(why) => why.clone(),
-        };
-        let (store, bus) = (self.shared.store.link(), self.shared.bus.link());
-        let links_up = *store.borrow() == Link::Up && *bus.borrow() == Link::Up;
-        let ok = links_up && self.is_ready();
-        Ok(HealthStatus {
-            status: if ok { "ok" } else { "degraded" }.into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            fleet: self.shared.fleet.to_string(),
-            store: word(&store.borrow()),
-            store_id: self.shared.store.id().to_string(),
-            durability: self.shared.config.durability,
-            bus: word(&bus.borrow()),
-            ready: self.is_ready(),
-            agents,
-            jobs,
-            uptime_s: self.shared.clock.boottime().saturating_sub(self.shared.started).as_secs(),
-        })
     }
 
     fn check_ready(&self) -> Result<(), Error> {

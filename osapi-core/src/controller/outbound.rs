@@ -9,7 +9,7 @@ use crate::auth::merkle::HostTree;
 use crate::backend::Bus;
 use crate::id::AgentName;
 use crate::message::word::OutputSettled;
-use crate::message::{Answer, CancelOrder, Order, Subject, ToAgent, Welcome, encode};
+use crate::message::{Answer, CancelOrder, Order, Refused, Subject, ToAgent, Welcome, encode};
 
 /// Messages that wait to be published. Orders and cancels wait for room; what else does not fit is lost, and sent again by whoever waits
 /// for an answer.
@@ -38,6 +38,7 @@ pub(super) enum Outbound {
     Answer(Signed<Answer>),
     OutputSettled(OutputSettled),
     Welcome(Box<Welcome>),
+    Refused(Box<Refused>),
 }
 
 impl Outbound {
@@ -51,6 +52,7 @@ impl Outbound {
             Self::Answer(answer) => ToAgent::Answer(answer),
             Self::OutputSettled(settled) => ToAgent::OutputSettled(settled),
             Self::Welcome(welcome) => ToAgent::Welcome(*welcome),
+            Self::Refused(refused) => ToAgent::Refused(*refused),
         })
     }
 }

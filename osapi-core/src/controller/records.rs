@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::envelope::Signed;
 use crate::backend::{Bucket, Entry, Key, Store, StoreError};
 use crate::clock::Timestamp;
-use crate::id::{AgentName, Digest, InstanceId, JobId, Nonce};
+use crate::id::{AgentName, Digest, InstanceId, JobId, Nonce, PublicKey};
 use crate::job::report::Stream;
 use crate::job::{Host, Report, limits};
 use crate::message::{CancelOrder, Order, Registration};
@@ -25,13 +25,31 @@ pub(super) struct Reservation {
     pub(super) not_after: Timestamp,
 }
 
-/// A registered agent. Bucket `agents`.
+/// Who is registered under a name, and which keys were removed from it. Bucket `agents`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct AgentRecord {
     pub(super) v: u8,
-    /// The registration as the agent signed it.
-    pub(super) registration: Signed<Registration>,
+    /// The registration as the agent signed it; absent if the last agent of the name was removed.
+    pub(super) registration: Option<Signed<Registration>>,
+    /// When it was stored, or removed.
     pub(super) registered_at: Timestamp,
+    /// These keys are never let in again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) removed: Vec<RemovedKey>,
+}
+
+/// The tombstone of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RemovedKey {
+    pub(super) key: PublicKey,
+    pub(super) at: Timestamp,
+    pub(super) by: String,
+}
+
+impl AgentRecord {
+    pub(super) fn has_removed(&self, key: &PublicKey) -> bool {
+        self.removed.iter().any(|removed| removed.key == *key)
+    }
 }
 
 /// A cancel. Bucket `cancels`.

@@ -1,15 +1,16 @@
-//! Letting agents in, or keeping them out: a known name keeps its key.
+//! Letting agents in, or keeping them out: a known name keeps its key, and a key that was removed stays out.
 
 use super::Shared;
 use super::error::Error;
 use super::records::{self, AgentRecord};
-use super::roster::Registered;
+use super::roster::{Registered, name_taken};
 use crate::auth::envelope::Signed;
 use crate::backend::{Bucket, Key, StoreError};
-use crate::id::{AgentName, FleetId};
+use crate::clock::Timestamp;
+use crate::id::{AgentName, FleetId, PublicKey};
 use crate::job::limits::HOSTNAME_MAX;
 use crate::job::record::VERSION;
-use crate::message::Registration;
+use crate::message::{Registration, RegistrationRefusal};
 
 /// Longest version of an agent, in bytes.
 const VERSION_MAX: usize = 64;
@@ -24,10 +25,12 @@ enum Decision {
     Keep,
     /// It takes the place of an earlier one of the same agent.
     Replace,
-    /// Another key asks for the name.
-    Impostor,
-    /// It was delayed or repeated on its way, and would put what an agent said before in the place of what it says now.
+    /// Another key asks for a name that belongs to this one.
+    Impostor(PublicKey),
+    /// It would put a former journal of the agent in the place of one that is heard.
     Overtaken,
+    /// It was delayed or repeated on its way, and would put what an agent said before in the place of what it says now.
+    Late,
 }
 
 fn decide(known: &Registered, new: &Registration, is_known_live: bool) -> Decision {
@@ -37,9 +40,12 @@ fn decide(known: &Registered, new: &Registration, is_known_live: bool) -> Decisi
     // An agent whose clock was ahead when it registered is not held to the time that it said.
     let is_older = new.at < registration.at.min(*at);
     match () {
-        () if registration.identity.key != new.identity.key => Decision::Impostor,
+        () if registration.identity.key != new.identity.key => {
+            Decision::Impostor(registration.identity.key)
+        }
         () if says_the_same => Decision::Keep,
-        () if is_older && (is_same_agent || is_known_live) => Decision::Overtaken,
+        () if is_older && is_same_agent => Decision::Late,
+        () if is_older && is_known_live => Decision::Overtaken,
         () => Decision::Replace,
     }
 }
@@ -57,68 +63,96 @@ pub(super) fn open(signed: &Signed<Registration>, fleet: FleetId) -> Option<Regi
     (verified.fleet == fleet && fits).then_some(verified)
 }
 
-/// Takes a registration that came from the agent of this name. Who is let in is welcomed; who is not gets no answer, and is logged.
+/// What became of a registration.
+enum Entrance {
+    /// It is the one that counts now.
+    In,
+    /// It is refused.
+    Out(RegistrationRefusal),
+    /// Nothing is certain: the agent asks again until it is welcomed.
+    Later,
+}
+
+/// Takes a registration that came from the agent of this name. Who is let in is welcomed, who is not is told why.
 pub(super) async fn register(
     shared: &Shared,
     name: &AgentName,
     signed: &Signed<Registration>,
 ) -> Result<(), Error> {
-    let Some(registration) = open(signed, shared.fleet).filter(|new| new.identity.name == *name)
-    else {
-        tracing::warn!(agent = %name, "a registration does not verify: refused");
+    let Some(claimed) = signed.peek().filter(|claimed| claimed.identity.name == *name) else {
+        tracing::warn!(agent = %name, "a registration cannot be read, or came under another agent's name");
         return Ok(());
     };
     let registered_at = shared.clock.wall();
-    let record = AgentRecord { v: VERSION, registration: signed.clone(), registered_at };
-    if store(shared, name, &registration, &record).await? {
-        shared.ask(move |state| state.registered(registration, registered_at)).await?;
+    let entrance = match open(signed, shared.fleet) {
+        Some(new) => enter(shared, &new, signed, registered_at).await?,
+        None if claimed.fleet != shared.fleet => Entrance::Out(RegistrationRefusal::OtherFleet),
+        None => Entrance::Out(RegistrationRefusal::Invalid),
+    };
+    match entrance {
+        Entrance::In => shared.ask(move |state| state.registered(claimed, registered_at)).await,
+        Entrance::Out(why) => {
+            tracing::warn!(agent = %name, "a registration is refused: {why}");
+            shared.ask(move |state| state.keep_out(&claimed.identity, why)).await
+        }
+        Entrance::Later => Ok(()),
     }
-    Ok(())
 }
 
-/// Writes the registration where it has to be. Whether it is the one that counts now.
-async fn store(
+/// Writes the registration where it has to be, if it is let in.
+async fn enter(
     shared: &Shared,
-    name: &AgentName,
     new: &Registration,
-    record: &AgentRecord,
-) -> Result<bool, Error> {
-    let key = Key::of(&[name]);
-    let bytes = records::encode(record);
+    signed: &Signed<Registration>,
+    registered_at: Timestamp,
+) -> Result<Entrance, Error> {
+    let key = Key::of(&[&new.identity.name]);
+    let registration = Some(signed.clone());
+    let record = AgentRecord { v: VERSION, registration, registered_at, removed: Vec::new() };
+    let signer = new.identity.key;
+    // Under whatever name: a key that was removed is let in nowhere.
+    if shared.ask(move |state| state.roster.is_removed(&signer)).await? {
+        return Ok(Entrance::Out(RegistrationRefusal::Removed));
+    }
     let Some(entry) = shared.store.get_latest(Bucket::Agents, &key).await? else {
-        return is_written(shared.store.create(Bucket::Agents, &key, bytes).await);
+        let bytes = records::encode(&record);
+        return written(shared.store.create(Bucket::Agents, &key, bytes).await);
     };
     let known: AgentRecord = records::decode(&entry)?;
-    let decision = match open(&known.registration, shared.fleet) {
-        None => Decision::Replace,
-        Some(registration) => {
-            let asked = registration.identity.clone();
-            let is_live =
-                shared.ask(move |state| state.roster.is_live(&asked, state.boottime())).await?;
-            decide(&Registered { registration, at: known.registered_at }, new, is_live)
-        }
-    };
-    match decision {
-        Decision::Keep => Ok(true),
+    if known.has_removed(&signer) {
+        return Ok(Entrance::Out(RegistrationRefusal::Removed));
+    }
+    let record = AgentRecord { removed: known.removed.clone(), ..record };
+    match decide_on(shared, &known, new).await? {
+        Decision::Keep => Ok(Entrance::In),
         Decision::Replace => {
-            is_written(shared.store.update(Bucket::Agents, &key, bytes, entry.revision).await)
+            let bytes = records::encode(&record);
+            written(shared.store.update(Bucket::Agents, &key, bytes, entry.revision).await)
         }
-        Decision::Impostor => {
-            tracing::error!(agent = %name, "another key asks for a name that is taken: refused");
-            Ok(false)
-        }
-        Decision::Overtaken => {
-            tracing::debug!(agent = %name, "an older registration than the one that is known: ignored");
-            Ok(false)
-        }
+        Decision::Impostor(holder) => Ok(Entrance::Out(name_taken(&holder))),
+        Decision::Overtaken => Ok(Entrance::Out(RegistrationRefusal::Overtaken)),
+        // What it said before was on its way; what it says now is registered.
+        Decision::Late => Ok(Entrance::Later),
     }
 }
 
-fn is_written<T>(written: Result<T, StoreError>) -> Result<bool, Error> {
+async fn decide_on(
+    shared: &Shared,
+    known: &AgentRecord,
+    new: &Registration,
+) -> Result<Decision, Error> {
+    let registration = known.registration.as_ref().and_then(|signed| open(signed, shared.fleet));
+    let Some(registration) = registration else { return Ok(Decision::Replace) };
+    let asked = registration.identity.clone();
+    let is_live = shared.ask(move |state| state.roster.is_live(&asked, state.boottime())).await?;
+    Ok(decide(&Registered { registration, at: known.registered_at }, new, is_live))
+}
+
+fn written<T>(written: Result<T, StoreError>) -> Result<Entrance, Error> {
     match written {
-        Ok(_) => Ok(true),
-        // Another was faster, perhaps with another key; the agent asks again until it is welcomed.
-        Err(StoreError::Exists | StoreError::Conflict) => Ok(false),
+        Ok(_) => Ok(Entrance::In),
+        // Another was faster, perhaps with another key.
+        Err(StoreError::Exists | StoreError::Conflict) => Ok(Entrance::Later),
         Err(err) => Err(err.into()),
     }
 }
@@ -126,8 +160,7 @@ fn is_written<T>(written: Result<T, StoreError>) -> Result<bool, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
-    use crate::id::{Identity, JournalId, PublicKey, SealingKey};
+    use crate::id::{Identity, JournalId, SealingKey};
     use crate::job::{AgentFacts, Labels};
 
     fn registration(key: u8, journal: u8, at: u64, version: &str) -> Registration {
@@ -159,12 +192,16 @@ mod tests {
             (registration(1, 1, 20, "1"), true, Decision::Keep),
             (registration(1, 1, 5, "1"), true, Decision::Keep),
             (registration(1, 1, 20, "2"), true, Decision::Replace),
-            (registration(1, 1, 5, "2"), true, Decision::Overtaken),
-            (registration(1, 1, 5, "2"), false, Decision::Overtaken),
+            (registration(1, 1, 5, "2"), true, Decision::Late),
+            (registration(1, 1, 5, "2"), false, Decision::Late),
             (registration(1, 2, 20, "1"), true, Decision::Replace),
             (registration(1, 2, 5, "1"), true, Decision::Overtaken),
             (registration(1, 2, 5, "1"), false, Decision::Replace),
-            (registration(2, 1, 20, "1"), false, Decision::Impostor),
+            (
+                registration(2, 1, 20, "1"),
+                false,
+                Decision::Impostor(PublicKey::from_bytes([1; 32])),
+            ),
         ] {
             assert_eq!(decide(&known, &new, is_live), expected, "{new:?}");
         }
@@ -191,6 +228,6 @@ mod tests {
     fn an_agent_whose_clock_was_ahead_is_heard_once_it_is_right() {
         let known = known(registration(1, 1, 1_000_000, "1"), 10);
         assert_eq!(decide(&known, &registration(1, 1, 20, "2"), true), Decision::Replace);
-        assert_eq!(decide(&known, &registration(1, 1, 9, "2"), true), Decision::Overtaken);
+        assert_eq!(decide(&known, &registration(1, 1, 9, "2"), true), Decision::Late);
     }
 }

@@ -1,15 +1,20 @@
 //! Which agents there are, and which of them are live: what the store says of registrations, and what hellos say.
 
-use std::collections::{BTreeMap, HashMap};
+mod clones;
+mod strangers;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::api::types::{AgentInfo, AgentState};
 use crate::auth::keys;
 use crate::clock::Timestamp;
-use crate::id::{AgentName, Identity};
+use crate::id::{AgentName, Identity, PublicKey};
 use crate::job::limits::SILENT_AFTER;
 use crate::job::target::Described;
-use crate::message::{Hello, Readiness, Registration};
+use crate::message::{Hello, Readiness, Registration, RegistrationRefusal};
+use clones::Clones;
+use strangers::Strangers;
 
 /// A registration that was verified.
 #[derive(Debug, Clone)]
@@ -33,6 +38,7 @@ struct Heard {
     slots: u32,
     running: usize,
     waiting: usize,
+    denied: u64,
     /// By this controller's boottime clock.
     at: Duration,
     wall: Timestamp,
@@ -43,8 +49,23 @@ struct Heard {
 pub(super) struct Roster {
     registered: BTreeMap<AgentName, Registered>,
     heard: HashMap<AgentName, Heard>,
+    /// Keys that are never let in again.
+    removed: HashSet<PublicKey>,
+    clones: Clones,
+    strangers: Strangers,
     /// Since when this controller has been listening without a break.
     listening_since: Option<Duration>,
+}
+
+/// Whose word a hello is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Speaker {
+    /// The registered agent.
+    Agent,
+    /// A run of the registered agent that is over.
+    FormerRun,
+    /// Somebody who is not let in.
+    Stranger(RegistrationRefusal),
 }
 
 /// What a host looks like to whoever resolves a target.
@@ -64,13 +85,37 @@ impl Roster {
         self.listening_since = since;
     }
 
+    /// Takes note of a registration, unless its key was removed.
     pub(super) fn register(&mut self, registered: Registered) {
-        self.registered.insert(registered.registration.identity.name.clone(), registered);
+        let Identity { name, key, .. } = &registered.registration.identity;
+        if !self.removed.contains(key) {
+            self.clones.note(&registered);
+            self.strangers.let_in(name, key);
+            // What another journal's agent said is not this one's word.
+            let is_former = |heard: &Heard| heard.identity != registered.registration.identity;
+            if self.heard.get(name).is_some_and(is_former) {
+                self.heard.remove(name);
+            }
+            self.registered.insert(name.clone(), registered);
+        }
     }
 
     pub(super) fn remove(&mut self, name: &AgentName) {
         self.registered.remove(name);
         self.heard.remove(name);
+        self.clones.forget(name);
+    }
+
+    /// From now on nothing counts that is signed with this key.
+    pub(super) fn remove_key(&mut self, name: &AgentName, key: PublicKey) {
+        self.removed.insert(key);
+        if self.registered.get(name).is_some_and(|known| known.registration.identity.key == key) {
+            self.remove(name);
+        }
+    }
+
+    pub(super) fn is_removed(&self, key: &PublicKey) -> bool {
+        self.removed.contains(key)
     }
 
     /// Drops whoever `keep` does not name.
@@ -87,21 +132,59 @@ impl Roster {
     }
 
     /// Takes note of a hello. Only the registered identity is listened to.
-    pub(super) fn hear(&mut self, hello: &Hello, now: Duration, wall: Timestamp) -> bool {
-        let known = self.knows(&hello.identity);
-        if known {
-            let heard = Heard {
-                identity: hello.identity.clone(),
-                readiness: hello.readiness,
-                slots: hello.slots,
-                running: hello.running.len(),
-                waiting: hello.accepted.len(),
-                at: now,
-                wall,
-            };
-            self.heard.insert(hello.identity.name.clone(), heard);
+    pub(super) fn hear(&mut self, hello: &Hello, now: Duration, wall: Timestamp) -> Speaker {
+        if let Some(why) = self.refusal(&hello.identity) {
+            return Speaker::Stranger(why);
         }
-        known
+        if !self.clones.hear(hello, now) {
+            return Speaker::FormerRun;
+        }
+        let heard = Heard {
+            identity: hello.identity.clone(),
+            readiness: hello.readiness,
+            slots: hello.slots,
+            running: hello.running.len(),
+            waiting: hello.accepted.len(),
+            denied: hello.denied,
+            at: now,
+            wall,
+        };
+        self.heard.insert(hello.identity.name.clone(), heard);
+        Speaker::Agent
+    }
+
+    /// Why this identity is not listened to.
+    fn refusal(&self, identity: &Identity) -> Option<RegistrationRefusal> {
+        if self.removed.contains(&identity.key) {
+            return Some(RegistrationRefusal::Removed);
+        }
+        let known = self.registered.get(&identity.name).map(|known| &known.registration.identity);
+        match known {
+            Some(known) if known == identity => None,
+            Some(known) if known.key != identity.key => Some(name_taken(&known.key)),
+            // With another journal it is the same agent, and has to say so.
+            Some(_) | None => Some(RegistrationRefusal::Unknown),
+        }
+    }
+
+    /// Takes note of a key that is not let in. Whether it is time to say so.
+    pub(super) fn note_stranger(
+        &mut self,
+        identity: &Identity,
+        now: Duration,
+        wall: Timestamp,
+    ) -> bool {
+        self.strangers.note(&identity.name, identity.key, now, wall)
+    }
+
+    /// Whether two run with the key of this agent, and it is time to say so.
+    pub(super) fn is_alarm_due(&mut self, name: &AgentName, now: Duration) -> bool {
+        self.clones.is_alarm_due(name, now)
+    }
+
+    /// What the broker has denied this agent, as it said last.
+    pub(super) fn denied(&self, name: &AgentName) -> u64 {
+        self.heard.get(name).map_or(0, |heard| heard.denied)
     }
 
     pub(super) fn candidates(&self, now: Duration) -> impl Iterator<Item = Candidate> {
@@ -140,9 +223,11 @@ impl Roster {
         let heard = self.heard_lately(&identity, now);
         let listened =
             self.listening_since.is_some_and(|since| now.saturating_sub(since) >= SILENT_AFTER);
+        let is_cloned = self.clones.contains(&identity.name);
         Candidate {
-            silent: heard.is_none() && listened,
-            ready: heard.is_some_and(|heard| heard.readiness == Readiness::Ready),
+            // What has two copies is not given anything that either could start.
+            silent: is_cloned || (heard.is_none() && listened),
+            ready: !is_cloned && heard.is_some_and(|heard| heard.readiness == Readiness::Ready),
             busy: heard.map_or(0, |heard| heard.running + heard.waiting),
             identity,
         }
@@ -159,12 +244,32 @@ impl Roster {
         self.heard_lately(identity, now).is_some()
     }
 
-    pub(super) fn info(&self, name: &AgentName, now: Duration) -> Option<AgentInfo> {
-        self.registered.get(name).map(|known| self.describe(known, now))
+    /// Whether it is live, and nothing speaks against giving it work.
+    pub(super) fn takes_orders(&self, identity: &Identity, now: Duration) -> bool {
+        self.is_live(identity, now) && !self.clones.contains(&identity.name)
     }
 
-    pub(super) fn all(&self, now: Duration) -> Vec<AgentInfo> {
-        self.registered.values().map(|known| self.describe(known, now)).collect()
+    pub(super) fn info(
+        &self,
+        name: &AgentName,
+        now: Duration,
+        wall: Timestamp,
+    ) -> Option<AgentInfo> {
+        self.registered.get(name).map(|known| self.describe(known, now, wall))
+    }
+
+    pub(super) fn all(&self, now: Duration, wall: Timestamp) -> Vec<AgentInfo> {
+        self.registered.values().map(|known| self.describe(known, now, wall)).collect()
+    }
+
+    /// Agents of which there are two, by name.
+    pub(super) fn cloned(&self) -> impl Iterator<Item = &AgentName> {
+        self.registered.keys().filter(|name| self.clones.contains(name))
+    }
+
+    /// The names under which a key was refused lately.
+    pub(super) fn refused(&self, wall: Timestamp) -> impl Iterator<Item = &AgentName> {
+        self.strangers.names(wall)
     }
 
     /// The state of every agent.
@@ -174,6 +279,7 @@ impl Roster {
 
     pub(super) fn state(&self, identity: &Identity, now: Duration) -> AgentState {
         match self.heard_lately(identity, now).map(|heard| heard.readiness) {
+            _ if self.clones.contains(&identity.name) => AgentState::Cloned,
             None => AgentState::Silent,
             Some(Readiness::Ready) => AgentState::Ready,
             Some(Readiness::NotReady) => AgentState::NotReady,
@@ -181,7 +287,7 @@ impl Roster {
         }
     }
 
-    fn describe(&self, known: &Registered, now: Duration) -> AgentInfo {
+    fn describe(&self, known: &Registered, now: Duration, wall: Timestamp) -> AgentInfo {
         let Registration { identity, hostname, version, labels, facts, .. } = &known.registration;
         let heard = self.heard.get(&identity.name).filter(|heard| heard.identity == *identity);
         let count = |jobs: usize| u32::try_from(jobs).unwrap_or(u32::MAX);
@@ -198,6 +304,17 @@ impl Roster {
             slots: heard.map(|heard| heard.slots),
             running: heard.map_or(0, |heard| count(heard.running)),
             waiting: heard.map_or(0, |heard| count(heard.waiting)),
+            refused_key: self.strangers.of(&identity.name, wall),
+            denied: heard.map_or(0, |heard| heard.denied),
         }
+    }
+}
+
+/// That a name belongs to the agent with this key.
+pub(super) fn name_taken(key: &PublicKey) -> RegistrationRefusal {
+    match keys::key_id(key) {
+        Some(key_id) => RegistrationRefusal::NameTaken { key_id },
+        // Nobody is registered with what is no key.
+        None => RegistrationRefusal::Unknown,
     }
 }

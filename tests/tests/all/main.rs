@@ -7,6 +7,7 @@ mod docs;
 mod doubles;
 mod fleet;
 mod local;
+mod members;
 mod nats;
 mod person;
 mod processes;

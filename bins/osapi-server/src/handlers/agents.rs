@@ -1,6 +1,6 @@
 //! Endpoints about agents.
 
-use osapi_core::api::endpoints::{AgentGet, AgentsList};
+use osapi_core::api::endpoints::{AgentDelete, AgentGet, AgentsList};
 use osapi_core::api::types::{AgentInfo, AgentList};
 use osapi_core::auth::authorize::Permit;
 use osapi_core::controller::Controller;
@@ -23,4 +23,13 @@ pub(super) async fn get(
     call: Call<AgentGet>,
 ) -> Outcome<AgentInfo> {
     Ok(Answer::Json(controller.agent(&permit, &call.path.name).await?))
+}
+
+pub(super) async fn delete(
+    controller: Controller,
+    permit: Permit,
+    call: Call<AgentDelete>,
+) -> Outcome<()> {
+    controller.remove_agent(&permit, &call.path.name).await?;
+    Ok(Answer::Done)
 }

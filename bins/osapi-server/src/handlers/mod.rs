@@ -9,8 +9,8 @@ mod output;
 mod targets;
 
 use osapi_core::api::endpoints::{
-    AgentGet, AgentsList, CommandExec, CommandShell, HealthDetails, HealthGet, HealthReady,
-    JobCancel, JobDelete, JobGet, JobOutput, JobsList, NodeGet, OpenApi, TargetGet,
+    AgentDelete, AgentGet, AgentsList, CommandExec, CommandShell, HealthDetails, HealthGet,
+    HealthReady, JobCancel, JobDelete, JobGet, JobOutput, JobsList, NodeGet, OpenApi, TargetGet,
 };
 use osapi_core::controller::{self, Controller};
 
@@ -34,6 +34,7 @@ pub(crate) fn router() -> Builder<Controller> {
         .mount::<JobOutput, _>(output::get)
         .mount::<AgentsList, _>(agents::list)
         .mount::<AgentGet, _>(agents::get)
+        .mount::<AgentDelete, _>(agents::delete)
         .mount::<TargetGet, _>(targets::get)
         .mount_open::<HealthGet, _>(health::get)
         .mount_open::<HealthReady, _>(health::ready)

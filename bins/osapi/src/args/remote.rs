@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 use osapi_core::api::Endpoint as _;
 use osapi_core::api::endpoints::{
-    AgentGet, AgentsList, CommandExec, CommandShell, HealthDetails, HealthGet, HealthReady,
-    JobCancel, JobDelete, JobGet, JobsList, NodeGet, TargetGet,
+    AgentDelete, AgentGet, AgentsList, CommandExec, CommandShell, HealthDetails, HealthGet,
+    HealthReady, JobCancel, JobDelete, JobGet, JobsList, NodeGet, TargetGet,
 };
 use osapi_core::api::params::JobsQuery;
 use osapi_core::id::{AgentName, JobId};
@@ -167,6 +167,8 @@ pub(crate) enum AgentCommand {
     List(AgentListArgs),
     #[command(about = AgentGet::INFO.summary)]
     Get(AgentGetArgs),
+    #[command(about = AgentDelete::INFO.summary)]
+    Remove(AgentRemoveArgs),
 }
 
 impl AgentCommand {
@@ -175,6 +177,7 @@ impl AgentCommand {
         match self {
             Self::List(args) => args.format,
             Self::Get(args) => args.format,
+            Self::Remove(_) => Format::default(),
         }
     }
 }
@@ -193,6 +196,16 @@ pub(crate) struct AgentGetArgs {
     pub(crate) name: AgentName,
     #[command(flatten)]
     pub(crate) format: Format,
+}
+
+/// Options of `agent remove`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct AgentRemoveArgs {
+    /// The agent's name
+    pub(crate) name: AgentName,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 /// `target ..`

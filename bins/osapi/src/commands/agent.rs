@@ -1,11 +1,22 @@
 //! `agent ..`
 
 use osapi_client::Client;
+use osapi_core::id::AgentName;
 
 use crate::args::remote::AgentCommand;
 use crate::error::Result;
 use crate::exit::Exit;
-use crate::render::{Screen, Side, table};
+use crate::render::{Screen, Side, escape, table};
+
+/// What is asked before an agent is removed. What is known of it is shown, if that can be had.
+pub(crate) async fn question(client: &Client, name: &AgentName) -> String {
+    let known = match client.agents().get(name).await {
+        Ok(agent) => format!(" ({}, {})", agent.hostname, agent.state.as_str()),
+        Err(_) => String::new(),
+    };
+    let known = escape::line(&known);
+    format!("Remove agent {name}{known}? Its key is refused for good.\nAre you sure? [y/N] ")
+}
 
 /// Runs one of the commands.
 ///
@@ -32,6 +43,11 @@ pub(crate) async fn run(
             } else {
                 screen.block(Side::Out, &table::agent(&agent))?;
             }
+        }
+        AgentCommand::Remove(args) => {
+            client.agents().remove(&args.name).await?;
+            let text = format!("{} is removed: its key is refused from now on", args.name);
+            screen.line(Side::Out, &text)?;
         }
     }
     Ok(Exit::SUCCESS)

@@ -1,4 +1,4 @@
-//! A run whose target names all hosts is confirmed before it is sent.
+//! What cannot be taken back is confirmed before it is sent, and so is a run whose target names all hosts.
 
 use std::io::{self, BufRead, IsTerminal as _, Write as _};
 
@@ -15,8 +15,20 @@ use crate::render::{escape, excerpt, outcome, time};
 pub(crate) fn settle(run: &Run, count_hosts: impl FnOnce() -> Option<u32>) -> Result<()> {
     match needed(&run.options, somebody_is_there()) {
         Consent::Given => Ok(()),
-        Consent::Ask => ask(&question(run, count_hosts())),
-        Consent::Refuse => Err(refusal()),
+        Consent::Ask => ask(&question(run, count_hosts()), "nothing was run"),
+        Consent::Refuse => Err(refusal("a run on all hosts")),
+    }
+}
+
+/// Sees to it that something is meant. `question` ends with `[y/N]`, and is put only if there is somebody to ask.
+///
+/// # Errors
+/// When it is not. Nothing was done then.
+pub(crate) fn meant(yes: bool, what: &str, question: impl FnOnce() -> String) -> Result<()> {
+    match somebody_is_there() {
+        _ if yes => Ok(()),
+        true => ask(&question(), "nothing was done"),
+        false => Err(refusal(what)),
     }
 }
 
@@ -46,9 +58,9 @@ fn somebody_is_there() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// The error for a run that nobody could confirm.
-fn refusal() -> CliError {
-    CliError::usage("a run on all hosts has to be confirmed, and there is no terminal to ask on")
+/// The error for what nobody could confirm.
+fn refusal(what: &str) -> CliError {
+    CliError::usage(format!("{what} has to be confirmed, and there is no terminal to ask on"))
         .hint("add --yes if it is meant")
 }
 
@@ -56,7 +68,7 @@ fn refusal() -> CliError {
 ///
 /// # Errors
 /// When the answer is no, or cannot be read. Nothing was sent then.
-fn ask(question: &str) -> Result<()> {
+fn ask(question: &str, otherwise: &str) -> Result<()> {
     let mut stderr = io::stderr();
     write!(stderr, "{question}")?;
     stderr.flush()?;
@@ -65,7 +77,10 @@ fn ask(question: &str) -> Result<()> {
         .lock()
         .read_line(&mut answer)
         .map_err(|error| CliError::because("cannot read the answer", &error))?;
-    if is_yes(&answer) { Ok(()) } else { Err(CliError::usage("not confirmed; nothing was run")) }
+    match is_yes(&answer) {
+        true => Ok(()),
+        false => Err(CliError::usage(format!("not confirmed; {otherwise}"))),
+    }
 }
 
 fn question(run: &Run, hosts: Option<u32>) -> String {

@@ -25,7 +25,7 @@ use osapi_service::datadir::{self, Layout};
 use osapi_service::startup;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::args::remote::{AgentGroup, CommandCommand, NodeCommand};
+use crate::args::remote::{AgentCommand, AgentGroup, CommandCommand, NodeCommand};
 use crate::args::run::Run;
 use crate::args::{Cli, Command, Global, NatsCommand, Remote};
 use crate::error::{CliError, Result};
@@ -76,6 +76,10 @@ fn remote(remote: Remote, global: &Global) -> Result<Exit> {
         }
         Remote::Agent(AgentGroup::Ask(command)) => {
             let (runtime, client) = (client_runtime(global)?, client::with_token(global)?);
+            if let AgentCommand::Remove(args) = &command {
+                let question = || runtime.block_on(agent::question(&client, &args.name));
+                confirm::meant(args.yes, "the removal of an agent", question)?;
+            }
             let mut screen = Screen::standard(command.format().raw);
             wait(&runtime, agent::run(&client, command, &mut screen))
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use comfy_table::{Table, presets};
 use osapi_core::api::types::{AgentInfo, HealthStatus, JobDetails, JobSummary, TargetHost};
+use osapi_core::id::AgentName;
 use osapi_core::job::AgentFacts;
 
 use super::{escape, excerpt, time};
@@ -33,7 +34,7 @@ pub(crate) fn agents(agents: &[AgentInfo]) -> String {
     let rows = agents.iter().map(|agent| {
         vec![
             agent.name.to_string(),
-            agent.state.as_str().to_owned(),
+            state(agent),
             agent.running.to_string(),
             agent.waiting.to_string(),
             agent.slots.map_or_else(|| "-".into(), |slots| slots.to_string()),
@@ -44,6 +45,12 @@ pub(crate) fn agents(agents: &[AgentInfo]) -> String {
         ]
     });
     columns(&head, rows)
+}
+
+/// The state, and that another key wants the name.
+fn state(agent: &AgentInfo) -> String {
+    let refused = if agent.refused_key.is_some() { " (key refused)" } else { "" };
+    format!("{}{refused}", agent.state.as_str())
 }
 
 /// The labels as they are given: `env=prod,group=web.dev`.
@@ -71,7 +78,17 @@ pub(crate) fn agent(agent: &AgentInfo) -> String {
         ("slots", agent.slots.map_or_else(|| "-".into(), |slots| slots.to_string())),
         ("running", agent.running.to_string()),
         ("waiting", agent.waiting.to_string()),
+        ("refused", refused(agent)),
+        ("denied", agent.denied.to_string()),
     ])
+}
+
+/// The key that asked for the agent's name and was not let in.
+fn refused(agent: &AgentInfo) -> String {
+    match &agent.refused_key {
+        Some(refused) => format!("key {} at {}", refused.key_id, time::moment(refused.at)),
+        None => "-".into(),
+    }
 }
 
 /// Hosts, as `target preview` shows them.
@@ -128,9 +145,17 @@ pub(crate) fn health(health: &HealthStatus) -> String {
         ("durability", durability.into()),
         ("bus", health.bus.clone()),
         ("agents", counts(&health.agents)),
+        ("cloned", names(&health.cloned)),
+        ("refused", names(&health.refused)),
         ("jobs", counts(&health.jobs)),
         ("up", time::duration(Duration::from_secs(health.uptime_s))),
     ])
+}
+
+/// Names of agents; '-' if there are none.
+fn names(names: &[AgentName]) -> String {
+    let names: Vec<_> = names.iter().map(AgentName::as_str).collect();
+    if names.is_empty() { "-".into() } else { names.join(", ") }
 }
 
 /// Names and values, one pair per line.
@@ -232,6 +257,8 @@ JOB                                   STATUS           OPERATION  TARGET  HOSTS 
             slots: None,
             running: 0,
             waiting: 0,
+            refused_key: None,
+            denied: 0,
         };
         assert_eq!(
             agents(&[info]),

@@ -32,6 +32,7 @@ pub(super) async fn store(
         Admission::NotAddressed => false,
         // It may be a job that was not read yet, or not claimed yet: the agent asks again.
         Admission::NotClaimed(_) => return Ok(()),
+        Admission::Removed => return Ok(()),
         Admission::NoJob if !is_gone(shared, job).await => return Ok(()),
         Admission::NoJob => false,
     };

@@ -105,6 +105,10 @@ impl Received {
                 tracing::warn!(agent = %name, %job, "a report without a claim: not answered");
                 Verdict::Drop
             }
+            Admission::Removed => {
+                tracing::warn!(agent = %name, %job, "a report of an agent that was removed: refused");
+                Verdict::Drop
+            }
             Admission::NoJob => Verdict::Drop,
         }
     }

@@ -20,7 +20,7 @@ pub(in crate::controller) enum Terms {
     Open(Claims),
     /// It is another's, or void.
     NotTheirs,
-    /// The job is not for that agent, or needs no claim.
+    /// The job is not for that agent, or needs no claim; or the agent was removed.
     NotAddressed,
     /// There is no such job here.
     NoJob,
@@ -28,6 +28,9 @@ pub(in crate::controller) enum Terms {
 
 impl State {
     pub(in crate::controller) fn claim_terms(&self, job: JobId, identity: &Identity) -> Terms {
+        if self.roster.is_removed(&identity.key) {
+            return Terms::NotAddressed;
+        }
         let Some(tracked) = self.index.get(job) else { return Terms::NoJob };
         let claims = claims_of(&tracked.view);
         match tracked.view.admission(identity) {

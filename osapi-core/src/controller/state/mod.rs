@@ -21,6 +21,7 @@ use super::outbound::Outbound;
 use super::pump;
 use super::roster::Roster;
 use super::{Now, Shared};
+use crate::api::types::AgentInfo;
 use crate::auth::envelope::Signed;
 use crate::auth::keys::KeyRing;
 use crate::backend::{Bucket, Cursor, Entry, Key, StoreError};
@@ -57,6 +58,8 @@ pub(super) enum Admission {
     NotClaimed(ClaimRule),
     /// There is no such job here.
     NoJob,
+    /// The agent was removed.
+    Removed,
 }
 
 /// How much is known of a job.
@@ -237,6 +240,22 @@ impl State {
             *was |= ready;
             news
         });
+    }
+
+    /// Every registered agent, by name.
+    pub(super) fn agents(&self) -> Vec<AgentInfo> {
+        let now = self.now();
+        self.roster.all(now.boottime, now.wall)
+    }
+
+    pub(super) fn agent(&self, name: &AgentName) -> Option<AgentInfo> {
+        let now = self.now();
+        self.roster.info(name, now.boottime, now.wall)
+    }
+
+    /// The names under which a key was refused lately.
+    pub(super) fn refused_agents(&self) -> impl Iterator<Item = &AgentName> {
+        self.roster.refused(self.now().wall)
     }
 
     /// How many agents are in each state.

@@ -42,10 +42,16 @@ impl State {
             let withheld = damaged || (view.cancel_requested_at().is_some() && !live.has_cancel());
             // Who holds no claim starts nothing any more once there is a cancel, and who never saw the job would bar it without one.
             let only_claimant = live.has_cancel() && view.facts().claim != ClaimRule::None;
+            // A cancel does no harm, whoever hears it.
+            let is_harmless = live.has_cancel();
             let wants = |identity: &Identity| {
                 let is_theirs = !only_claimant || view.holds_claim(identity);
                 let open = is_theirs && view.is_awaited(identity);
-                open && !withheld && roster.is_live(identity, now.boottime)
+                let is_there = match is_harmless {
+                    true => roster.is_live(identity, now.boottime),
+                    false => roster.takes_orders(identity, now.boottime),
+                };
+                open && !withheld && is_there
             };
             let sends = live.take_due(now.boottime, at_most, repeats, wants);
             if let (true, Some(envelope)) = (sends.wants_order, live.envelope) {

@@ -15,7 +15,7 @@ use crate::controller::pump::Told;
 use crate::controller::records::{self, AgentRecord, CancelRecord, ReportBatch};
 use crate::controller::registration;
 use crate::controller::roster::Registered;
-use crate::id::JobId;
+use crate::id::{AgentName, JobId};
 use crate::job::facts::{Place, StoredReport};
 use crate::job::limits::JOIN_AFTER;
 use crate::job::record::{ClaimRecord, JobRecord};
@@ -105,7 +105,11 @@ impl State {
     fn put(&mut self, bucket: Bucket, entry: Entry) -> Result<(), StoreError> {
         match bucket {
             Bucket::Keyrings => self.take_ring(records::signed(&entry)?),
-            Bucket::Agents => self.take_agent(&records::decode(&entry)?),
+            Bucket::Agents => {
+                if let Ok(name) = entry.key.as_str().parse() {
+                    self.take_agent(&name, &records::decode(&entry)?);
+                }
+            }
             Bucket::Jobs => self.take_job(records::decode(&entry)?, &entry.key),
             Bucket::Removed => {
                 if let Some(job) = records::job_of(&entry.key) {
@@ -142,12 +146,22 @@ impl State {
         }
     }
 
-    fn take_agent(&mut self, record: &AgentRecord) {
-        match registration::open(&record.registration, self.shared.fleet) {
-            Some(registration) => {
+    /// A record of the name `name`. What was removed stays removed: the store tells old records again.
+    pub(in crate::controller) fn take_agent(&mut self, name: &AgentName, record: &AgentRecord) {
+        if let Some(seen) = self.scans.get_mut(&Bucket::Agents) {
+            seen.insert(Key::of(&[name]));
+        }
+        for removed in &record.removed {
+            self.roster.remove_key(name, removed.key);
+        }
+        let Some(signed) = &record.registration else { return };
+        match registration::open(signed, self.shared.fleet) {
+            Some(registration) if registration.identity.name == *name => {
                 self.roster.register(Registered { registration, at: record.registered_at })
             }
-            None => tracing::error!("a registration in the store does not verify: ignored"),
+            _ => {
+                tracing::error!(agent = %name, "a registration in the store does not verify: ignored")
+            }
         }
     }
 

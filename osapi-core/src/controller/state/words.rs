@@ -7,18 +7,31 @@ use super::{Admission, Effect, Knowledge, State, damage};
 use crate::backend::{Bucket, Key, StoreError};
 use crate::clock::Timestamp;
 use crate::controller::outbound::{Dispatchable, Outbound};
-use crate::controller::roster::Registered;
+use crate::controller::roster::{Registered, Speaker};
 use crate::id::{Digest, Identity, JobId};
 use crate::job::view;
 use crate::job::word::{Listed, ReceiptKind};
-use crate::message::{Hello, Readiness, Receipt, Refusal, Registration, Welcome};
+use crate::message::{
+    Hello, Readiness, Receipt, Refusal, Refused, Registration, RegistrationRefusal, Welcome,
+};
 
 impl State {
     pub(in crate::controller) fn on_hello(&mut self, hello: Hello) {
         let now = self.now();
-        if !self.roster.hear(&hello, now.boottime, now.wall) {
-            tracing::debug!(agent = %hello.identity.name, "a hello of an identity that is not registered");
-            return;
+        let denied_before = self.roster.denied(&hello.identity.name);
+        match self.roster.hear(&hello, now.boottime, now.wall) {
+            Speaker::Agent => {}
+            Speaker::FormerRun => {
+                tracing::debug!(agent = %hello.identity.name, "a hello of a run that is over");
+                return;
+            }
+            Speaker::Stranger(why) => return self.keep_out(&hello.identity, why),
+        }
+        if self.roster.is_alarm_due(&hello.identity.name, now.boottime) {
+            tracing::error!(agent = %hello.identity.name, "two agents run with one key: neither is given work; remove it, and set both up anew");
+        }
+        if hello.denied > denied_before {
+            tracing::error!(agent = %hello.identity.name, denied = hello.denied, "the broker denies an agent what it needs, or it tries what it must not");
         }
         let Hello { identity, instance, readiness, running, accepted, ring: known_ring, .. } =
             hello;
@@ -50,7 +63,34 @@ impl State {
         }
     }
 
+    /// Tells somebody that it is not let in, and why.
+    pub(in crate::controller) fn keep_out(
+        &mut self,
+        identity: &Identity,
+        why: RegistrationRefusal,
+    ) {
+        let now = self.now();
+        let is_refused = match &why {
+            RegistrationRefusal::NameTaken { .. }
+            | RegistrationRefusal::Removed
+            | RegistrationRefusal::Overtaken => true,
+            // It is not known yet, or cannot be meant for this fleet.
+            RegistrationRefusal::OtherFleet
+            | RegistrationRefusal::Invalid
+            | RegistrationRefusal::Unknown => false,
+        };
+        if is_refused && self.roster.note_stranger(identity, now.boottime, now.wall) {
+            tracing::error!(agent = %identity.name, key = %identity.key, "refused: {why}");
+        }
+        let refused = Refused { identity: identity.clone(), why };
+        self.effects
+            .push(Effect::Send(identity.name.clone(), Outbound::Refused(Box::new(refused))));
+    }
+
     pub(in crate::controller) fn on_receipt(&mut self, receipt: Receipt) {
+        if self.roster.is_removed(&receipt.identity.key) {
+            return;
+        }
         if self.knowledge(receipt.job) == Knowledge::Nothing {
             if self.roster.knows(&receipt.identity) {
                 self.overheard.keep(receipt, self.boottime());
@@ -90,7 +130,9 @@ impl State {
         if !self.roster.knows(&identity) {
             self.roster.register(Registered { registration, at });
         }
-        self.welcome(&identity);
+        if self.roster.knows(&identity) {
+            self.welcome(&identity);
+        }
     }
 
     fn welcome(&mut self, identity: &Identity) {
@@ -145,6 +187,9 @@ fn declines(kind: ReceiptKind) -> bool {
 /// What the intake asks.
 impl State {
     pub(in crate::controller) fn admission(&self, job: JobId, identity: &Identity) -> Admission {
+        if self.roster.is_removed(&identity.key) {
+            return Admission::Removed;
+        }
         let Some(tracked) = self.index.get(job) else { return Admission::NoJob };
         match tracked.view.admission(identity) {
             view::Admission::Open => Admission::Open,

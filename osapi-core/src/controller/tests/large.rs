@@ -3,7 +3,7 @@
 use super::stores::{HeldStore, Point};
 use super::*;
 use crate::backend::Cursor;
-use crate::controller::roster::Registered;
+use crate::controller::roster::{Registered, Speaker};
 
 const HOSTS: usize = 10_000;
 
@@ -26,7 +26,7 @@ async fn a_job_for_many_hosts_reaches_each_of_them_and_holds_nobody_up() {
             state.roster.register(Registered { registration, at: wall });
             state.roster.hear(&hello, at, wall)
         };
-        assert!(controller.shared.ask(register).await.unwrap());
+        assert_eq!(controller.shared.ask(register).await.unwrap(), Speaker::Agent);
     }
     let start = tokio::time::Instant::now();
     // Both are recorded at one moment, and the large one is the older of the two.

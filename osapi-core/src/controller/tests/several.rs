@@ -251,8 +251,9 @@ async fn a_controller_that_lags_behind_does_not_deny_what_there_is() {
     let agent = fleet.agent("web-01").await;
     let record = records::AgentRecord {
         v: VERSION,
-        registration: agent.registration(),
+        registration: Some(agent.registration()),
         registered_at: fleet.clock.wall(),
+        removed: Vec::new(),
     };
     let record = records::encode(&record);
     fleet.store.create(Bucket::Agents, &Key::of(&[&"web-01"]), record).await.unwrap();

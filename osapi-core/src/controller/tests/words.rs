@@ -58,6 +58,8 @@ async fn a_known_name_keeps_its_key_and_a_new_journal_is_a_new_identity() {
     impostor.register().await;
     let job = controller.submit(&admin(), submission(&fleet, host("web-01"))).await.unwrap();
     agent.order().await;
+    let refused = impostor.next().await;
+    assert!(matches!(refused, ToAgent::Refused(_)), "{refused:?}");
     let ToAgent::Dispatch { order, membership } = impostor.next().await else {
         panic!("no order: was it welcomed?")
     };

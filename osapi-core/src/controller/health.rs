@@ -1,0 +1,75 @@
+//! How the controller, what it rests on and the agents are.
+
+use std::collections::BTreeMap;
+
+use super::Controller;
+use super::error::Error;
+use super::state::State;
+use crate::api::types::HealthStatus;
+use crate::auth::authorize::Permit;
+use crate::auth::permission::Permission;
+use crate::backend::Link;
+use crate::id::AgentName;
+
+/// Most agents that are named.
+const NAMED: usize = 100;
+
+/// What is known of agents and jobs.
+struct Seen {
+    agents: BTreeMap<String, u32>,
+    cloned: Vec<AgentName>,
+    refused: Vec<AgentName>,
+    jobs: BTreeMap<String, u32>,
+}
+
+impl Seen {
+    fn of(state: &State) -> Self {
+        let mut refused: Vec<_> = state.refused_agents().cloned().collect();
+        refused.sort_unstable();
+        refused.truncate(NAMED);
+        Self {
+            agents: state.agent_counts(),
+            cloned: state.roster.cloned().take(NAMED).cloned().collect(),
+            refused,
+            jobs: state.index.counts(),
+        }
+    }
+}
+
+impl Controller {
+    /// The health in detail.
+    ///
+    /// # Errors
+    /// Without `health:read`.
+    pub async fn health(&self, permit: &Permit) -> Result<HealthStatus, Error> {
+        permit.require(&Permission::HEALTH_READ)?;
+        let shared = &self.shared;
+        let seen = shared.ask(|state| Seen::of(state)).await?;
+        let (store, bus) =
+            (shared.store.link().borrow().clone(), shared.bus.link().borrow().clone());
+        let links_up = store == Link::Up && bus == Link::Up;
+        let ok = links_up && self.is_ready() && seen.cloned.is_empty();
+        Ok(HealthStatus {
+            status: if ok { "ok" } else { "degraded" }.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            fleet: shared.fleet.to_string(),
+            store: word(store),
+            store_id: shared.store.id().to_string(),
+            durability: shared.config.durability,
+            bus: word(bus),
+            ready: self.is_ready(),
+            agents: seen.agents,
+            cloned: seen.cloned,
+            refused: seen.refused,
+            jobs: seen.jobs,
+            uptime_s: shared.clock.boottime().saturating_sub(shared.started).as_secs(),
+        })
+    }
+}
+
+fn word(link: Link) -> String {
+    match link {
+        Link::Up => "up".to_owned(),
+        Link::Down(why) => why,
+    }
+}
