@@ -9,6 +9,7 @@ mod fleet;
 mod local;
 mod members;
 mod nats;
+mod operators;
 mod person;
 mod processes;
 mod restart;

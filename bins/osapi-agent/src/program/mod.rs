@@ -12,7 +12,7 @@ use clap::Parser;
 use osapi_core::agent::{AgentError, Drained};
 use osapi_core::backend::nats::Nats;
 use osapi_core::job::limits::KILL_GRACE;
-use osapi_core::message::Readiness;
+use osapi_core::message::{Readiness, RegistrationRefusal};
 use osapi_service::config::Config;
 use osapi_service::datadir::{self, DataDir, Layout};
 use osapi_service::fault::Fault;
@@ -110,6 +110,12 @@ async fn on_member(
     let mut running = Running::start(member, config, layout, &nats).await?;
     tokio::select! {
         () = until_ready(running.readiness.clone(), &who) => {}
+        why = until_refused(running.refusal.clone()), if joining.is_some() => {
+            // What was made for joining is removed once nothing works in it any more.
+            running.stop().await?;
+            nats.close().await;
+            return Err(who.refused(&why));
+        }
         () = stop.cancelled() => {}
         fault = running.failed() => return Err(fault),
     }
@@ -144,6 +150,7 @@ async fn connect(member: &Member, config: &Config, is_joining: bool) -> Result<N
 struct Running {
     agent: JoinSet<Result<Drained, AgentError>>,
     readiness: watch::Receiver<Readiness>,
+    refusal: watch::Receiver<Option<RegistrationRefusal>>,
     stop: CancellationToken,
     end_within: Duration,
 }
@@ -163,11 +170,12 @@ impl Running {
             .map_err(|error| Fault::because("cannot start", &error))?;
         let bus = Arc::new(nats.bus());
         let new = agent(home, bus, &config.agent, labels, startup::hostname());
-        let (readiness, stop) = (new.readiness(), CancellationToken::new());
+        let (readiness, refusal) = (new.readiness(), new.refusal());
+        let stop = CancellationToken::new();
         let mut agent = JoinSet::new();
         agent.spawn(new.run(stop.clone()));
         let end_within = config.agent.drain + KILL_GRACE + END_WITHIN;
-        Ok(Self { agent, readiness, stop, end_within })
+        Ok(Self { agent, readiness, refusal, stop, end_within })
     }
 
     fn is_ready(&self) -> bool {
@@ -215,4 +223,20 @@ async fn until_ready(mut readiness: watch::Receiver<Readiness>, who: &Who) {
         std::future::pending::<()>().await;
     }
     tracing::info!("{}", who.ready());
+}
+
+/// Waits until an API server says that the agent is not let in.
+async fn until_refused(
+    mut refusal: watch::Receiver<Option<RegistrationRefusal>>,
+) -> RegistrationRefusal {
+    // Who is not known is asked to register, and is not refused by that.
+    let is_final = |why: &Option<RegistrationRefusal>| {
+        why.as_ref().is_some_and(|why| *why != RegistrationRefusal::Unknown)
+    };
+    let why = refusal.wait_for(is_final).await.ok().and_then(|why| why.clone());
+    match why {
+        Some(why) => why,
+        // The agent has ended, and that is told by another.
+        None => std::future::pending().await,
+    }
 }

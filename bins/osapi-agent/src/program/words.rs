@@ -2,6 +2,7 @@
 
 use osapi_core::backend::nats::ConnectError;
 use osapi_core::id::{AgentName, FleetId};
+use osapi_core::message::RegistrationRefusal;
 use osapi_service::datadir::{DataDirError, Layout};
 use osapi_service::fault::Fault;
 use osapi_service::invitation::InvitationError;
@@ -33,6 +34,18 @@ impl Who {
         format!(
             "no API server has answered agent '{name}' yet; it goes on asking: does one run, for this fleet and namespace?"
         )
+    }
+
+    /// It is not let in.
+    pub(super) fn refused(&self, why: &RegistrationRefusal) -> Fault {
+        let name = &self.name;
+        let fault = Fault::because(format!("cannot join as '{name}'"), why);
+        match why {
+            RegistrationRefusal::NameTaken { .. } => fault.hint(format!(
+                "nothing was made: if that host is gone, 'osapi agent remove {name}' makes room and this join file can be used again; else invite this one under another name"
+            )),
+            _ => fault.hint("nothing was made: the join file can be used again"),
+        }
     }
 
     /// It has joined; whether anything has answered.

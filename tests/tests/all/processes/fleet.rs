@@ -10,16 +10,16 @@ use super::marks::Marks;
 use crate::world::{Api, Daemon, Invocation, Machine, built};
 
 /// A fleet over a broker as `nats config` sets it up. Dropping it ends all of it.
-pub(super) struct Fleet {
-    pub(super) servers: Vec<Server>,
-    pub(super) hosts: Vec<Host>,
+pub(crate) struct Fleet {
+    pub(crate) servers: Vec<Server>,
+    pub(crate) hosts: Vec<Host>,
     pub(super) marks: Marks,
-    pub(super) broker: NatsServer,
-    pub(super) machine: Machine,
+    pub(crate) broker: NatsServer,
+    pub(crate) machine: Machine,
 }
 
 /// An API server. It may be killed and started again, at the same address.
-pub(super) struct Server {
+pub(crate) struct Server {
     invocation: Box<dyn Fn(&str) -> Invocation + Send + Sync>,
     address: String,
     token: String,
@@ -27,14 +27,14 @@ pub(super) struct Server {
 }
 
 /// A managed host with its agent, which may be killed and started again.
-pub(super) struct Host {
+pub(crate) struct Host {
     agent: Box<dyn Fn() -> Invocation + Send + Sync>,
     daemon: Option<Daemon>,
 }
 
 impl Fleet {
     /// A fleet with so many API servers, and hosts of these names that take jobs.
-    pub(super) fn start(servers: usize, hosts: &[&str]) -> Self {
+    pub(crate) fn start(servers: usize, hosts: &[&str]) -> Self {
         let machine = Machine::new();
         machine.osapi(["nats", "config", "--out", "nats"]).run().exits(0);
         let conf = fs::read_to_string(machine.tmp().join("nats/nats.conf"));
@@ -78,7 +78,7 @@ impl Fleet {
     }
 
     /// A file by which a host of this name can join.
-    pub(super) fn invite(&self, name: &str) -> PathBuf {
+    pub(crate) fn invite(&self, name: &str) -> PathBuf {
         let file = self.machine.tmp().join(format!("{name}.join"));
         let url = self.broker.url();
         let out = file.to_str().expect("it is text");
@@ -88,7 +88,7 @@ impl Fleet {
     }
 
     /// One more host, which is joining.
-    pub(super) fn join(&self, name: &str) -> Host {
+    pub(crate) fn join(&self, name: &str) -> Host {
         let file = self.invite(name);
         let data_dir = self.machine.path(&format!("host-{name}"));
         // Its last argument tells the commands that it runs which host they are on.
@@ -101,24 +101,29 @@ impl Fleet {
     }
 
     /// The APIs of all servers, whether they run or not.
-    pub(super) fn apis(&self) -> Vec<Api> {
+    pub(crate) fn apis(&self) -> Vec<Api> {
         self.servers.iter().map(Server::api).collect()
     }
 }
 
 impl Server {
     /// Its API, with every permission.
-    pub(super) fn api(&self) -> Api {
-        Api::new(&format!("http://{}", self.address), &self.token)
+    pub(crate) fn api(&self) -> Api {
+        Api::new(&self.url(), &self.token)
+    }
+
+    /// Where it listens.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// Starts it. It is not ready yet.
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.daemon = Some(Daemon::start((self.invocation)(&self.address)));
     }
 
     /// Waits until it takes requests.
-    pub(super) fn until_ready(&mut self) {
+    pub(crate) fn until_ready(&mut self) {
         let daemon = self.daemon.as_mut().expect("it was started");
         let url = address_in(&daemon.until_says("listens on http://"));
         self.address = url.trim_start_matches("http://").to_owned();
@@ -126,28 +131,28 @@ impl Server {
     }
 
     /// Starts it, and waits until it takes requests.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.start();
         self.until_ready();
     }
 
     /// Ends it as a crash does.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.daemon.take().expect("it runs").kill();
     }
 
     /// Stops it in the middle of whatever it does.
-    pub(super) fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.daemon().signal(Signal::STOP);
     }
 
     /// Lets it go on.
-    pub(super) fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.daemon().signal(Signal::CONT);
     }
 
     /// What it has written since its last start.
-    pub(super) fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.daemon().said()
     }
 
@@ -158,33 +163,33 @@ impl Server {
 
 impl Host {
     /// Starts its agent, which joined before. It is not ready yet.
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.daemon = Some(Daemon::start((self.agent)()));
     }
 
     /// Waits until its agent takes jobs.
-    pub(super) fn until_ready(&mut self) {
+    pub(crate) fn until_ready(&mut self) {
         self.daemon.as_mut().expect("it was started").until_says("takes jobs");
     }
 
     /// Starts its agent, and waits until it takes jobs.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.start();
         self.until_ready();
     }
 
     /// Ends its agent as a crash does.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.daemon.take().expect("it runs").kill();
     }
 
     /// Stops its agent in the middle of whatever it does.
-    pub(super) fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.daemon().signal(Signal::STOP);
     }
 
     /// Lets its agent go on.
-    pub(super) fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.daemon().signal(Signal::CONT);
     }
 
@@ -194,7 +199,7 @@ impl Host {
 }
 
 /// Where a server says that it listens.
-pub(super) fn address_in(line: &str) -> String {
+pub(crate) fn address_in(line: &str) -> String {
     let url = line.split_whitespace().find(|word| word.starts_with("http://"));
     url.expect("it says where").trim_end_matches(';').to_owned()
 }

@@ -3,7 +3,7 @@
 mod any;
 mod bad_input;
 mod clients;
-mod fleet;
+pub(crate) mod fleet;
 mod killed;
 mod marks;
 mod paused;

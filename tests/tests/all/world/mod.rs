@@ -7,6 +7,7 @@ mod processes;
 mod program;
 mod run;
 mod server;
+mod wire;
 
 pub(crate) use daemon::Daemon;
 pub(crate) use http::{Answer, Api, answer};
@@ -16,3 +17,4 @@ pub(crate) use processes::{end_all_of, of_job};
 pub(crate) use program::{built, workspace};
 pub(crate) use run::{Invocation, Ran, finish};
 pub(crate) use server::Server;
+pub(crate) use wire::{Arrived, Wire};
