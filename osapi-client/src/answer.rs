@@ -103,9 +103,11 @@ fn kind(code: Code, status: StatusCode) -> ErrorKind {
         | Code::JobSettled => ErrorKind::Conflict,
         Code::TooManyJobs => ErrorKind::TooManyRequests,
         Code::OutcomeUnknown => ErrorKind::OutcomeUnknown,
-        Code::NoLiveHost | Code::BackendUnavailable | Code::NotReady | Code::ShuttingDown => {
-            ErrorKind::Unavailable
-        }
+        Code::NoLiveHost
+        | Code::BackendUnavailable
+        | Code::NotReady
+        | Code::StoreRolledBack
+        | Code::ShuttingDown => ErrorKind::Unavailable,
         Code::JobDamaged | Code::Internal => ErrorKind::Server,
         Code::Unknown => kind_of_status(status),
     }
@@ -125,8 +127,8 @@ fn kind_of_status(status: StatusCode) -> ErrorKind {
 fn repeat(code: Code, status: StatusCode, retry_after: Option<Duration>) -> Repeat {
     match (status.as_u16(), retry_after) {
         (429 | 502..=504, Some(pause)) => Repeat::After(pause),
-        // That no host is live is an answer, not a fault: who asked wants to know it now.
-        (503, None) if code == Code::NoLiveHost => Repeat::Never,
+        // That no host is live is an answer, not a fault: who asked wants to know it now. A store that went back waits for a person.
+        (503, None) if matches!(code, Code::NoLiveHost | Code::StoreRolledBack) => Repeat::Never,
         (502..=504, None) => Repeat::Paced,
         _ => Repeat::Never,
     }

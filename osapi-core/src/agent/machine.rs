@@ -14,6 +14,7 @@ mod intake;
 mod job;
 mod outcome;
 mod recover;
+mod seen;
 mod session;
 mod start;
 #[cfg(test)]

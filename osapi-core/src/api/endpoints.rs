@@ -51,6 +51,7 @@ const CREATING: &[Code] = &[
     Code::IdempotencyConflict,
     Code::IdempotencyExpired,
     Code::OutcomeUnknown,
+    Code::StoreRolledBack,
 ];
 
 /// `POST /v1/node/{target}/command/exec`

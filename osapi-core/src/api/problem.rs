@@ -133,6 +133,8 @@ codes! {
     BackendUnavailable = "backend_unavailable", 503;
     /// The server is starting: it has not read its store yet, or has no keys.
     NotReady = "not_ready", 503;
+    /// The store went back in time: nothing is sent until somebody has accepted that.
+    StoreRolledBack = "store_rolled_back", 503;
     /// The server is shutting down.
     ShuttingDown = "shutting_down", 503;
     /// The server failed; its log says how, under the request id.

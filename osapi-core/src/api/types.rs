@@ -384,6 +384,9 @@ pub struct HealthStatus {
     pub bus: String,
     /// Whether the store was read since the start.
     pub ready: bool,
+    /// Why the store is not what it was, if it went back in time: nothing is sent until somebody has accepted that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_rolled_back: Option<String>,
     /// How many agents are in each state.
     pub agents: BTreeMap<String, u32>,
     /// Agents of which there are two, by name, at most 100 of them.

@@ -103,6 +103,11 @@ pub enum Error {
     /// There is no such agent.
     #[error("no agent is named '{0}'")]
     AgentNotFound(AgentName),
+    /// The store went back in time.
+    #[error(
+        "the store went back in time ({0}): nothing is sent until 'osapi store accept-restore' has accepted that"
+    )]
+    StoreRolledBack(String),
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -139,6 +144,7 @@ impl Error {
             Self::JobSettled(job) => plain(Code::JobSettled).about(*job),
             Self::OutputNotFound { job, .. } => plain(Code::OutputNotFound).about(*job),
             Self::AgentNotFound(_) => plain(Code::AgentNotFound),
+            Self::StoreRolledBack(_) => plain(Code::StoreRolledBack),
             Self::Store(StoreError::Damaged(_)) => {
                 Problem::new(Code::Internal, "a record in the store cannot be read")
             }

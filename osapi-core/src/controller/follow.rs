@@ -11,11 +11,11 @@ use super::Shared;
 use super::outbound::Dispatchable;
 use super::pump::{self, Told};
 use super::records;
-use super::state::{Effect, State};
+use super::state::{Claimed, Effect, State};
 use super::void;
 use crate::auth::keys::KeyUse;
 use crate::auth::merkle::HostTree;
-use crate::backend::{Delivery, Link, StoreError, Subscription};
+use crate::backend::{Bucket, Cursor, Delivery, Link, StoreError, Subscription};
 use crate::id::JobId;
 use crate::job::record::JobRecord;
 use crate::job::{ClaimRecord, Host, limits};
@@ -57,6 +57,7 @@ enum Loaded {
     Order(JobId, Result<Dispatchable, StoreError>),
     Voided(JobId, Vec<ClaimRecord>),
     Removed(JobId),
+    Compared(Claimed, Result<Cursor, StoreError>),
     Pinged,
 }
 
@@ -216,6 +217,7 @@ impl Follower {
             Ok(Loaded::Order(job, result)) => self.state.order_loaded(job, result),
             Ok(Loaded::Voided(job, claims)) => self.state.voided(job, &claims),
             Ok(Loaded::Removed(job)) => self.state.removal_ended(job),
+            Ok(Loaded::Compared(claimed, head)) => self.state.compared(&claimed, head),
             Ok(Loaded::Pinged) => {}
             Err(err) => tracing::error!(
                 error = &err as &dyn std::error::Error,
@@ -254,6 +256,13 @@ impl Follower {
                     self.loads.spawn(async move {
                         super::remove::remove(&shared, job, None).await;
                         Loaded::Removed(job)
+                    });
+                }
+                Effect::Compare(claimed) => {
+                    let shared = Arc::clone(&self.shared);
+                    self.loads.spawn(async move {
+                        let head = shared.store.head(Bucket::Reports).await;
+                        Loaded::Compared(claimed, head)
                     });
                 }
             }

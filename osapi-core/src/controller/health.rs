@@ -48,7 +48,9 @@ impl Controller {
         let (store, bus) =
             (shared.store.link().borrow().clone(), shared.bus.link().borrow().clone());
         let links_up = store == Link::Up && bus == Link::Up;
-        let ok = links_up && self.is_ready() && seen.cloned.is_empty();
+        let store_rolled_back = shared.rolled_back.borrow().as_deref().map(str::to_owned);
+        let is_whole = store_rolled_back.is_none() && seen.cloned.is_empty();
+        let ok = links_up && self.is_ready() && is_whole;
         Ok(HealthStatus {
             status: if ok { "ok" } else { "degraded" }.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -58,6 +60,7 @@ impl Controller {
             durability: shared.config.durability,
             bus: word(bus),
             ready: self.is_ready(),
+            store_rolled_back,
             agents: seen.agents,
             cloned: seen.cloned,
             refused: seen.refused,

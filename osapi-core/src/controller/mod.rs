@@ -111,6 +111,8 @@ struct Shared {
     mind: follow::Questions,
     ring: watch::Sender<Option<Arc<KeyRing>>>,
     ready: watch::Sender<bool>,
+    /// Why the store is not what it was, if it is not.
+    rolled_back: watch::Sender<Option<Arc<str>>>,
     /// Told whenever an agent may have become ready.
     heard: watch::Sender<()>,
     stop: CancellationToken,
@@ -159,6 +161,7 @@ impl Controller {
             report_records: AtomicU64::new(0),
             ring: watch::Sender::new(None),
             ready: watch::Sender::new(false),
+            rolled_back: watch::Sender::new(None),
             heard: watch::Sender::new(()),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -268,6 +271,14 @@ impl Controller {
         let asked = name.clone();
         let found = self.shared.ask(move |state| state.agent(&asked)).await?;
         found.ok_or_else(|| Error::AgentNotFound(name.clone()))
+    }
+
+    /// What is recorded counts only if the store is what it was.
+    fn check_store(&self) -> Result<(), Error> {
+        match &*self.shared.rolled_back.borrow() {
+            None => Ok(()),
+            Some(why) => Err(Error::StoreRolledBack(why.to_string())),
+        }
     }
 
     fn check_ready(&self) -> Result<(), Error> {

@@ -68,6 +68,7 @@ impl Controller {
     pub async fn submit(&self, permit: &Permit, submission: Submission) -> Result<JobId, Error> {
         permit.require(&submission.operation.permission())?;
         self.check_ready()?;
+        self.check_store()?;
         submission.operation.validate()?;
         let shared = &*self.shared;
         let created_at = submission.arrived_at;

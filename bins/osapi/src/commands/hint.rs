@@ -25,6 +25,9 @@ pub(crate) fn of(problem: &Problem) -> Option<String> {
         Code::JobUnfinished => format!("cancel it first: 'osapi job cancel {}'", job?),
         Code::OutcomeUnknown => format!("look for it before you try again: 'osapi job get {}'", job?),
         Code::TooManyJobs => "delete jobs that are no longer needed: 'osapi job delete'".into(),
+        Code::StoreRolledBack => {
+            "docs/operations.md, \"Restore\", says what that means and what to do".into()
+        }
         Code::NotReady => "the server is starting: try again in a moment".into(),
         Code::Internal => {
             format!("the server's log says more about request {}", problem.request_id.as_ref()?)

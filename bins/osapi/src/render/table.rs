@@ -142,6 +142,7 @@ pub(crate) fn health(health: &HealthStatus) -> String {
         ("fleet", health.fleet.clone()),
         ("store", health.store.clone()),
         ("store id", health.store_id.clone()),
+        ("rolled back", health.store_rolled_back.clone().unwrap_or_else(|| "no".into())),
         ("durability", durability.into()),
         ("bus", health.bus.clone()),
         ("agents", counts(&health.agents)),

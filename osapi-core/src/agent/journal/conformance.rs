@@ -54,6 +54,12 @@ fn report(text: &str) -> Signed<Report> {
     Signed::from_text(text.to_owned())
 }
 
+fn seen() -> Box<Seen> {
+    let store = crate::id::StoreId::from_bytes([3; 16]);
+    let position = crate::message::Position { store, bucket: "reports".into(), cursor: 12 };
+    Box::new(Seen { position, proof: Signed::from_text("v4.public.proof".into()) })
+}
+
 /// The suite. `reopen` gives the journal as it is found after the process has ended.
 async fn conforms(
     journal: Box<dyn Journal>,
@@ -87,6 +93,7 @@ async fn conforms(
         Change::Forget(job(99)),
         Change::ForgotUntil(until),
         Change::Ring(3),
+        Change::Seen(seen()),
     ];
     journal.commit(changes).await.unwrap();
     journal.commit(Vec::new()).await.unwrap();
@@ -99,6 +106,7 @@ async fn conforms(
     assert_eq!(journal.report(job(4)).await.unwrap(), None);
     let header = journal.header();
     assert_eq!((header.ring, header.forgot_until), (7, until));
+    assert_eq!(header.seen, Some(seen()));
     assert_eq!(header.highest_iat, Timestamp::from_unix_millis(5));
 }
 

@@ -134,7 +134,7 @@ fn apply(
             records.remove(job.as_str())?;
             reports.remove(job.as_str())?;
         }
-        Change::Ring(_) | Change::HighestIat(_) | Change::ForgotUntil(_) => {}
+        Change::Ring(_) | Change::HighestIat(_) | Change::ForgotUntil(_) | Change::Seen(_) => {}
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ impl State {
                 self.records.remove(&job);
                 self.reports.remove(&job);
             }
-            Change::Ring(_) | Change::HighestIat(_) | Change::ForgotUntil(_) => {}
+            Change::Ring(_) | Change::HighestIat(_) | Change::ForgotUntil(_) | Change::Seen(_) => {}
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::backend::Source;
 use crate::clock::Timestamp;
 use crate::id::JobId;
 use crate::job::Report;
+use crate::message::Seen;
 
 pub use file::{FileJournal, OpenError};
 pub use memory::MemoryJournal;
@@ -36,6 +37,8 @@ pub enum Change {
     HighestIat(Timestamp),
     /// The latest start deadline of what was forgotten.
     ForgotUntil(Timestamp),
+    /// How far the store is known to have come.
+    Seen(Box<Seen>),
 }
 
 /// Why a journal did not do what was asked.

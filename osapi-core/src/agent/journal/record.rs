@@ -8,6 +8,7 @@ use crate::executor::Handle;
 use crate::id::{AgentName, Digest, FleetId, Identity, JournalId, Nonce, PublicKey};
 use crate::job::Operation;
 use crate::job::report::Stream;
+use crate::message::Seen;
 
 /// Whose journal it is. A journal that is found on another machine, or with another key, is not opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub struct Header {
     pub highest_iat: Timestamp,
     /// The latest start deadline of a job that was forgotten. An unknown job with a deadline up to it may have been known.
     pub forgot_until: Timestamp,
+    /// How far the store is known to have come: the proof that outlives a store which is put back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Box<Seen>>,
 }
 
 impl Header {
@@ -42,7 +46,7 @@ impl Header {
     #[must_use]
     pub fn new(binding: Binding) -> Self {
         let (journal, never) = (JournalId::random(), Timestamp::from_unix_millis(0));
-        Self { binding, journal, ring: 0, highest_iat: never, forgot_until: never }
+        Self { binding, journal, ring: 0, highest_iat: never, forgot_until: never, seen: None }
     }
 
     /// Whom orders for this journal's agent are addressed to.
@@ -52,12 +56,13 @@ impl Header {
         Identity { name: name.clone(), key: *key, journal: self.journal }
     }
 
-    /// Takes over what a change says about the header; nothing in it ever goes down. Tells whether it is about the header.
+    /// Takes over what a change says about the header; no number in it ever goes down. Tells whether it is about the header.
     pub fn apply(&mut self, change: &Change) -> bool {
         match change {
             Change::Ring(serial) => self.ring = self.ring.max(*serial),
             Change::HighestIat(iat) => self.highest_iat = self.highest_iat.max(*iat),
             Change::ForgotUntil(until) => self.forgot_until = self.forgot_until.max(*until),
+            Change::Seen(seen) => self.seen = Some(seen.clone()),
             Change::Put(..) | Change::Report(..) | Change::Forget(_) => return false,
         }
         true

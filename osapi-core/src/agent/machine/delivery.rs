@@ -114,10 +114,13 @@ impl Machine {
         let Some(answer) = ring.and_then(|ring| ring.verify(signed, KeyUse::Job).ok()) else {
             return self.notice(Notice::AnswerIgnored(None, "no valid job key signed it"));
         };
-        let Answer { v, fleet, identity, job, kind, at: _ } = answer;
+        let Answer { v, fleet, identity, job, kind, at } = answer;
         if v != VERSION || fleet != self.header.binding.fleet || identity != self.identity {
             let why = "it is for another agent, or of another version";
             return self.notice(Notice::AnswerIgnored(Some(job), why));
+        }
+        if let Some(position) = at {
+            self.note_position(signed, position);
         }
         match kind {
             AnswerKind::Stored(report) => self.report_answered(job, report, None),

@@ -45,7 +45,7 @@ impl Machine {
             version: self.config.version.clone(),
             wall: self.now.wall,
             seq: self.hellos,
-            seen: None,
+            seen: self.header.seen.clone(),
             denied: self.denied,
         }));
     }

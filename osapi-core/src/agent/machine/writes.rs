@@ -34,6 +34,8 @@ pub(super) struct Writes {
     after: Vec<After>,
     under_way: BTreeMap<CommitId, Vec<After>>,
     lazy: BTreeSet<JobId>,
+    /// What is known of the store waits like the jobs in `lazy`.
+    is_seen_lazy: bool,
     is_lazy_due: bool,
     is_broken: bool,
 }
@@ -63,10 +65,20 @@ impl Writes {
 impl Machine {
     /// Journals what is known of a job with the next commit, or soon.
     pub(super) fn put_lazily(&mut self, job: JobId) {
-        if self.writes.lazy.is_empty() {
+        self.wait_lazily();
+        self.writes.lazy.insert(job);
+    }
+
+    /// Journals what is known of the store with the next commit, or soon.
+    pub(super) fn put_seen_lazily(&mut self) {
+        self.wait_lazily();
+        self.writes.is_seen_lazy = true;
+    }
+
+    fn wait_lazily(&mut self) {
+        if self.writes.lazy.is_empty() && !self.writes.is_seen_lazy {
             self.timers.set(Wake::Lazy, self.now.boottime + LAZY);
         }
-        self.writes.lazy.insert(job);
     }
 
     /// Hands over everything that this event changes as one commit.
@@ -76,6 +88,11 @@ impl Machine {
             self.timers.clear(Wake::Lazy);
             for job in std::mem::take(&mut self.writes.lazy) {
                 self.put(job);
+            }
+            if std::mem::take(&mut self.writes.is_seen_lazy)
+                && let Some(seen) = self.header.seen.clone()
+            {
+                self.change(Change::Seen(seen));
             }
         }
         let changes = std::mem::take(&mut self.writes.changes);

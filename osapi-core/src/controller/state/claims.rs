@@ -31,7 +31,9 @@ impl State {
         if self.roster.is_removed(&identity.key) {
             return Terms::NotAddressed;
         }
-        let Some(tracked) = self.index.get(job) else { return Terms::NoJob };
+        // Whose a claim was may be among what the store has lost.
+        let tracked = self.index.get(job).filter(|_| !self.is_rolled_back());
+        let Some(tracked) = tracked else { return Terms::NoJob };
         let claims = claims_of(&tracked.view);
         match tracked.view.admission(identity) {
             // Whom a job is for is not known while its host list cannot be read.
@@ -83,6 +85,7 @@ impl State {
     /// Whether more can be made void now. Nothing is before the claims and cancels in the store are known.
     pub(super) fn may_void(&self) -> bool {
         self.voidings < VOIDINGS_MAX
+            && !self.is_rolled_back()
             && self.linked == Some(true)
             && self.knows(&[Bucket::Claims, Bucket::Cancels])
     }

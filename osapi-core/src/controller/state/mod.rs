@@ -1,10 +1,11 @@
 //! What a controller knows, and what follows from each thing that it learns. No I/O: what is to be done is handed out as [`Effect`]s.
 //!
 //! Here is what time brings; [`told`] is what the store tells, [`words`] what agents say, [`sending`] what goes out to them,
-//! [`claims`] what there is to claim.
+//! [`claims`] what there is to claim, [`rollback`] what a store that went back means.
 
 mod claims;
 mod overheard;
+mod rollback;
 mod sending;
 mod told;
 mod words;
@@ -30,8 +31,10 @@ use crate::id::{AgentName, Digest, JobId};
 use crate::job::limits::{ANSWERS_WITHIN, CONNECTED_MIN, SKEW_MAX};
 use crate::job::{ClaimRecord, ClaimRule, JobRecord};
 use overheard::Overheard;
+use rollback::Rollback;
 
 pub(super) use claims::Terms;
+pub(super) use rollback::Claimed;
 pub(super) use told::From;
 
 /// What is to be done.
@@ -43,6 +46,8 @@ pub(super) enum Effect {
     /// To create these claims of a job.
     Void(JobId, Vec<ClaimRecord>),
     Remove(JobId),
+    /// To ask the leader where the reports end.
+    Compare(Claimed),
 }
 
 /// Whether a report may be stored, as far as is known without verifying it.
@@ -102,6 +107,10 @@ pub(super) struct State {
     overheard: Overheard,
     /// Whether orders wait for room in the outbox.
     is_held_back: bool,
+    /// The store went back in time.
+    rollback: Option<Rollback>,
+    /// Whether what an agent proved is being compared with the store.
+    is_comparing: bool,
     linked: Option<bool>,
     connected_since: Option<Now>,
     /// When what is known was last current.
@@ -143,6 +152,8 @@ impl State {
             verified: HashSet::new(),
             overheard: Overheard::default(),
             is_held_back: false,
+            rollback: None,
+            is_comparing: false,
             linked: None,
             connected_since: None,
             current: shared.clock.wall(),
@@ -207,7 +218,7 @@ impl State {
         let void = due.void.filter(|_| self.may_void());
         let void = void.map(|at| now.boottime + at.since(now.wall));
         let remove = remove.map(|at| now.boottime + at.since(self.unstepped(now)));
-        let send = due.send.filter(|_| !self.is_held_back);
+        let send = due.send.filter(|_| !self.is_held_back && !self.is_rolled_back());
         [send, void, settle, remove].into_iter().flatten().min()
     }
 

@@ -17,8 +17,11 @@ impl State {
 
     /// Sends what is due. What finds no room stays due.
     pub(super) fn send_all_due(&mut self, now: Now) {
-        let mut room = self.shared.outbox.room();
         self.is_held_back = false;
+        if self.is_rolled_back() {
+            return;
+        }
+        let mut room = self.shared.outbox.room();
         for job in self.index.due_to_send(now.boottime) {
             if room == 0 {
                 self.is_held_back = true;

@@ -70,6 +70,7 @@ impl State {
     }
 
     fn scan_ended(&mut self, bucket: Bucket, cursor: Cursor) {
+        self.on_scan_end(bucket, cursor);
         self.note_read(bucket, cursor);
         self.scanned.insert(bucket);
         let Some(seen) = self.scans.remove(&bucket) else { return };
@@ -135,6 +136,7 @@ impl State {
         match KeyRing::open(&signed, &self.shared.root) {
             Ok(ring) if self.ring.as_ref().is_none_or(|(known, _)| known.serial < ring.serial) => {
                 let ring = Arc::new(ring);
+                self.accept_restore(&ring);
                 self.ring = Some((Arc::clone(&ring), signed));
                 self.shared.ring.send_replace(Some(ring));
             }

@@ -33,6 +33,9 @@ impl State {
         if hello.denied > denied_before {
             tracing::error!(agent = %hello.identity.name, denied = hello.denied, "the broker denies an agent what it needs, or it tries what it must not");
         }
+        if let Some(seen) = &hello.seen {
+            self.on_seen(&hello.identity, seen);
+        }
         let Hello { identity, instance, readiness, running, accepted, ring: known_ring, .. } =
             hello;
         let running: HashSet<_> = running.into_iter().collect();

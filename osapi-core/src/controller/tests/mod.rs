@@ -6,6 +6,7 @@ mod intake;
 mod jobs;
 mod large;
 mod membership;
+mod rollback;
 mod schedules;
 mod several;
 mod targets;

@@ -9,6 +9,7 @@ mod delivery;
 mod drain;
 mod intake;
 mod property;
+mod seen;
 mod session;
 mod start;
 mod world;

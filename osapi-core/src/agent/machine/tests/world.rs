@@ -20,7 +20,7 @@ use crate::job::record::VERSION;
 use crate::job::{
     AgentFacts, ClaimRule, Exec, Failure, Labels, Operation, Outcome, Report, Submitter,
 };
-use crate::message::order::{Answer, AnswerKind, CancelOrder, Order};
+use crate::message::order::{Answer, AnswerKind, CancelOrder, Order, Position};
 use crate::message::{ClaimRequest, FromAgent, Hello, ReceiptKind, Refusal, ToAgent, Welcome};
 
 pub(super) static ROOT: LazyLock<SigningKey> = LazyLock::new(SigningKey::generate);
@@ -246,6 +246,13 @@ impl World {
         let fleet = ROOT.public().fleet();
         let answer = Answer { v: VERSION, fleet, identity, job, kind, at: None };
         Event::Message(ToAgent::Answer(signed(&answer, key)))
+    }
+
+    /// The answer that the report of `job` is stored there, signed with `key`.
+    pub(super) fn stored_at(&self, job: JobId, at: Position, key: &SigningKey) -> Signed<Answer> {
+        let kind = AnswerKind::Stored(self.signed_report(job).digest());
+        let (fleet, identity) = (ROOT.public().fleet(), self.identity());
+        signed(&Answer { v: VERSION, fleet, identity, job, kind, at: Some(at) }, key)
     }
 
     /// An order that has to be claimed.
