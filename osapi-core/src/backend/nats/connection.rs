@@ -44,6 +44,7 @@ struct Shared {
     tasks: TaskTracker,
     watches: TaskTracker,
     watching: CancellationToken,
+    options: Options,
     warnings: watch::Receiver<Vec<String>>,
     _end_on_drop: DropGuard,
 }
@@ -98,7 +99,7 @@ impl Nats {
     }
 
     async fn open(options: Options) -> Result<Self, ConnectError> {
-        let (signals, phase) = (Arc::new(Signals::new()), Arc::new(Phase::default()));
+        let (signals, phase) = (Arc::<Signals>::default(), Arc::<Phase>::default());
         let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
         let over = ending.clone().drop_guard();
         let client = connect::connect(&options, Arc::clone(&signals), Arc::clone(&phase)).await?;
@@ -128,7 +129,8 @@ impl Nats {
         let keep = line.clone().keep(line.connects(), warn);
         drop(tasks.spawn(line.ending.clone().run_until_cancelled_owned(keep)));
         let (watches, watching) = (TaskTracker::new(), line.ending.child_token());
-        let shared = Shared { line, tasks, watches, watching, warnings, _end_on_drop: over };
+        let shared =
+            Shared { line, tasks, watches, watching, options, warnings, _end_on_drop: over };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -186,6 +188,11 @@ impl Nats {
     /// The running watches.
     pub(super) fn watches(&self) -> &TaskTracker {
         &self.shared.watches
+    }
+
+    /// How it was connected.
+    pub(super) fn options(&self) -> &Options {
+        &self.shared.options
     }
 
     /// When the watches of one store end, at the latest.

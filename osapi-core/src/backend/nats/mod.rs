@@ -3,7 +3,7 @@
 //! `options` say how to connect, `login` who, `connect` makes the connection and checks the server by its `version`, and `connection`
 //! keeps it: `signals` is what it tells of itself, `inbox` where answers arrive. On it stand `bus` with its `relay`, and the store: `open`
 //! makes its buckets with their `settings` or checks them, `api` is what JetStream is asked, `store` reads and writes, `watch` follows, and
-//! `progress` decides how far it has come. All names stand in `names`; `jwt` is what makes users of a server in operator mode.
+//! `progress` decides how far it has come; `keeper` looks whether it is still the same, and `durability` whether it syncs. All names stand in `names`; `jwt` is what makes users of a server in operator mode.
 
 pub mod jwt;
 pub mod names;
@@ -12,8 +12,10 @@ mod api;
 mod bus;
 mod connect;
 mod connection;
+mod durability;
 mod error;
 mod inbox;
+mod keeper;
 mod login;
 mod open;
 mod options;
@@ -28,6 +30,7 @@ mod watch;
 pub use bus::NatsBus;
 pub use connect::check_address;
 pub use connection::Nats;
+pub use durability::Durability;
 pub use error::{ConnectError, OpenError};
 pub use login::InvalidLogin;
 pub use names::Namespace;

@@ -162,10 +162,13 @@ pub fn server_permissions(namespace: &Namespace) -> Permissions {
 #[must_use]
 pub fn system_permissions() -> Permissions {
     Permissions {
-        publish: vec!["$SYS.REQ.SERVER.PING.JSZ".into(), INBOXES.into()],
+        publish: vec![PING_SERVERS.into(), INBOXES.into()],
         subscribe: vec![INBOXES.into()],
     }
 }
+
+/// Asks every server what it is and how it is doing. Only the system account may.
+pub(super) const PING_SERVERS: &str = "$SYS.REQ.SERVER.PING";
 
 /// The calls of JetStream, see the NATS documentation of its API.
 pub(super) mod jetstream {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::api::{CallError, code};
 use super::connection::{Line, Nats};
+use super::durability::Reader;
 use super::error::OpenError;
 use super::names::{self, jetstream};
 use super::options::StoreOptions;
@@ -22,6 +23,8 @@ const AGAIN: Duration = Duration::from_millis(200);
 
 /// Opens the store behind `nats`.
 pub(super) async fn open(nats: Nats, options: StoreOptions) -> Result<NatsStore, OpenError> {
+    let reader = options.durability.as_ref();
+    let reader = reader.map(|source| Reader::new(source, nats.options())).transpose()?;
     let opening =
         Opening { line: nats.line(), options: &options, until: Instant::now() + PATIENCE };
     let mut id = None;
@@ -33,7 +36,7 @@ pub(super) async fn open(nats: Nats, options: StoreOptions) -> Result<NatsStore,
         }
     }
     let id = id.expect("the identifying bucket is one of all");
-    Ok(NatsStore::new(nats, id))
+    Ok(NatsStore::new(nats, id, reader).await)
 }
 
 struct Opening<'a> {

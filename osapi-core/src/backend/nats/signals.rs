@@ -31,8 +31,8 @@ pub(super) struct Signals {
     woken: Notify,
 }
 
-impl Signals {
-    pub(super) fn new() -> Self {
+impl Default for Signals {
+    fn default() -> Self {
         Self {
             link: watch::Sender::new(Link::Down("not connected yet".into())),
             denials: watch::Sender::default(),
@@ -42,7 +42,9 @@ impl Signals {
             woken: Notify::new(),
         }
     }
+}
 
+impl Signals {
     /// Takes in what the client library tells.
     pub(super) fn event(&self, event: Event) {
         match event {
@@ -152,7 +154,7 @@ mod tests {
 
     #[test]
     fn denials_are_counted_and_told() {
-        let signals = Signals::new();
+        let signals = Signals::default();
         let mut told = signals.denied();
         signals.event(server_error("Permissions Violation for Publish to \"osapi.to.b\""));
         signals.event(server_error("Permissions Violation for Subscription to \"osapi.to.b\""));
@@ -168,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_link_says_why_it_is_down() {
-        let signals = Signals::new();
+        let signals = Signals::default();
         signals.up();
         signals.event(Event::ClientError(ClientError::Other("IO error".into())));
         assert_eq!(*signals.link().borrow(), Link::Up, "an attempt is no loss");

@@ -15,6 +15,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::api::{CallError, Over, code};
 use super::connection::{ANSWER, Line, Nats};
+use super::durability::{Durability, Reader};
+use super::keeper::Keeper;
 use super::names::{self, jetstream};
 use super::watch::Watcher;
 use crate::backend::{
@@ -31,6 +33,8 @@ const WRITE_AGAIN: Duration = Duration::from_millis(10);
 pub struct NatsStore {
     nats: Nats,
     id: StoreId,
+    link: watch::Receiver<Link>,
+    durability: watch::Receiver<Durability>,
     ending: CancellationToken,
     _end_on_drop: DropGuard,
 }
@@ -74,21 +78,36 @@ struct Purged {
 struct Without(&'static str);
 
 impl NatsStore {
-    pub(super) fn new(nats: Nats, id: StoreId) -> Self {
+    pub(super) async fn new(nats: Nats, id: StoreId, reader: Option<Reader>) -> Self {
         let ending = nats.watching();
-        Self { nats, id, _end_on_drop: ending.clone().drop_guard(), ending }
+        let (up, link) = watch::channel(Link::Up);
+        let (read, durability) = watch::channel(Durability::Unknown);
+        let keeper = Keeper { line: nats.line().clone(), id, reader, link: up, durability: read };
+        keeper.read().await;
+        drop(nats.tasks().spawn(ending.clone().run_until_cancelled_owned(keeper.run())));
+        Self { nats, id, link, durability, _end_on_drop: ending.clone().drop_guard(), ending }
     }
 
-    fn line(&self) -> &Line {
-        self.nats.line()
+    /// Whether its writes are synced: read when it was opened, after each loss of the connection, and every few minutes.
+    #[must_use]
+    pub fn durability(&self) -> watch::Receiver<Durability> {
+        self.durability.clone()
+    }
+
+    /// The connection, if the store can be used.
+    fn line(&self) -> Result<&Line, StoreError> {
+        match &*self.link.borrow() {
+            Link::Up => Ok(self.nats.line()),
+            Link::Down(why) => Err(StoreError::Unavailable(why.clone().into())),
+        }
     }
 
     fn stream(&self, bucket: Bucket) -> String {
-        names::stream(&self.line().namespace, bucket)
+        names::stream(&self.nats.line().namespace, bucket)
     }
 
     fn subject(&self, bucket: Bucket, key: &Key) -> String {
-        names::record(&self.line().namespace, bucket, key)
+        names::record(&self.nats.line().namespace, bucket, key)
     }
 
     async fn write(
@@ -105,7 +124,7 @@ impl NatsStore {
         let subject = self.subject(bucket, key);
         let give_up = tokio::time::Instant::now() + ANSWER;
         loop {
-            match self.line().write(subject.clone(), over, value.clone()).await {
+            match self.line()?.write(subject.clone(), over, value.clone()).await {
                 Ok(written) => return Ok(written.seq),
                 // In a cluster the server does not yet know what this write stands beside.
                 Err(error)
@@ -127,12 +146,12 @@ impl Store for NatsStore {
     }
 
     fn link(&self) -> watch::Receiver<Link> {
-        self.line().signals.link()
+        self.link.clone()
     }
 
     async fn get(&self, bucket: Bucket, key: &Key) -> Result<Option<Entry>, StoreError> {
         let subject = jetstream::get(&self.stream(bucket), &self.subject(bucket, key));
-        let asked = self.line().ask(subject, HeaderMap::new(), Bytes::new()).await;
+        let asked = self.line()?.ask(subject, HeaderMap::new(), Bytes::new()).await;
         let message = asked.map_err(CallError::of_read)?;
         match message.status {
             None => Ok(Some(direct(key, message)?)),
@@ -144,7 +163,7 @@ impl Store for NatsStore {
     async fn get_latest(&self, bucket: Bucket, key: &Key) -> Result<Option<Entry>, StoreError> {
         let subject = jetstream::get_latest(&self.stream(bucket));
         let request = json!({ "last_by_subj": self.subject(bucket, key) });
-        match self.line().call::<Found>(subject, &request).await {
+        match self.line()?.call::<Found>(subject, &request).await {
             Ok(found) => {
                 let value = STANDARD.decode(&found.message.data).map_err(damaged)?;
                 Ok(Some(entry(key.clone(), value.into(), found.message.seq)))
@@ -176,10 +195,10 @@ impl Store for NatsStore {
 
     async fn purge(&self, bucket: Bucket, prefix: &Prefix) -> Result<u64, StoreError> {
         let mut removed = 0;
-        for filter in names::records_under(&self.line().namespace, bucket, prefix) {
+        for filter in names::records_under(&self.nats.line().namespace, bucket, prefix) {
             let request = json!({ "filter": filter });
             let subject = jetstream::purge(&self.stream(bucket));
-            match self.line().call::<Purged>(subject, &request).await {
+            match self.line()?.call::<Purged>(subject, &request).await {
                 Ok(part) => removed += part.purged,
                 Err(CallError::Lost(why)) => return Err(StoreError::Unknown(why.into())),
                 // Some of it is gone already, so "nothing was written" would be wrong.
@@ -197,14 +216,14 @@ impl Store for NatsStore {
         from: Option<Cursor>,
     ) -> Result<Watch, StoreError> {
         let (changes, receiver) = mpsc::channel(capacity(bucket));
-        let (line, ending) = (self.line().clone(), self.ending.clone());
+        let (line, ending) = (self.line()?.clone(), self.ending.clone());
         let watcher = Watcher::open(line, bucket, prefix, from, changes, ending).await?;
         drop(self.nats.watches().spawn(watcher.run()));
         Ok(Watch::new(receiver))
     }
 
     async fn head(&self, bucket: Bucket) -> Result<Cursor, StoreError> {
-        let info = stream_info(self.line(), bucket).await.map_err(CallError::of_read)?;
+        let info = stream_info(self.line()?, bucket).await.map_err(CallError::of_read)?;
         Ok(Cursor(info.state.last_seq))
     }
 }
