@@ -13,25 +13,14 @@ impl NatsCluster {
     /// A cluster with this configuration, beyond what makes it a cluster.
     #[must_use]
     pub fn with(config: &str) -> Self {
-        let mut nodes: Vec<NatsServer> = Vec::new();
-        for n in 1..=3 {
-            let name = format!("n{n}");
-            let mut more = vec!["--name", &name, "--cluster_name", "c"];
-            more.extend(["--cluster", "nats://{host}:{cluster}"]);
-            let mut more: Vec<String> = more.into_iter().map(ToOwned::to_owned).collect();
-            // The later ones tell the earlier ones of each other.
-            let routes: Vec<_> = nodes.iter().map(NatsServer::route).collect();
-            if !routes.is_empty() {
-                more.extend(["--routes".into(), routes.join(",")]);
-            }
-            let mut node = NatsServer::prepare(config, &more);
+        let mut nodes: Vec<_> = (0..3).map(|_| NatsServer::prepare(config)).collect();
+        let routes: Vec<_> = nodes.iter().map(NatsServer::route).collect();
+        for (n, node) in nodes.iter_mut().enumerate() {
+            node.join(&format!("n{n}"), &routes);
             node.spawn();
-            nodes.push(node);
         }
-        let mut cluster = Self { nodes };
-        for node in &mut cluster.nodes {
-            node.become_ready();
-        }
+        nodes.iter_mut().for_each(NatsServer::become_ready);
+        let cluster = Self { nodes };
         cluster.has_leader();
         cluster
     }
@@ -55,8 +44,6 @@ impl NatsCluster {
 
     /// Starts one again.
     pub fn restart(&mut self, node: usize) {
-        let routes: Vec<_> = self.nodes.iter().map(NatsServer::route).collect();
-        self.nodes[node].route_to(&routes);
         self.nodes[node].restart();
         self.has_leader();
     }

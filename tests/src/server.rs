@@ -2,8 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::Child;
 use std::time::Duration;
 
@@ -22,17 +22,17 @@ pub const PLAIN: &str = "jetstream { sync_interval: always }\n";
 pub struct NatsServer {
     dir: TempDir,
     host: String,
+    ports: Ports,
     more: Vec<String>,
-    ports: Option<Ports>,
     child: Option<Child>,
 }
 
 /// Where a server listens.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Ports {
     clients: u16,
     monitoring: u16,
-    cluster: Option<u16>,
+    cluster: u16,
 }
 
 impl NatsServer {
@@ -45,17 +45,32 @@ impl NatsServer {
     /// A server with this configuration. Where it listens and where its store is, the harness says.
     #[must_use]
     pub fn with(config: &str) -> Self {
-        let mut server = Self::prepare(config, &[]);
+        let mut server = Self::prepare(config);
         server.restart();
         server
     }
 
-    /// A server that does not run yet, with further arguments. In a configuration `{dir}` stands for the directory of the server.
-    pub(crate) fn prepare(config: &str, more: &[String]) -> Self {
+    /// A server that does not run yet. In a configuration `{dir}` stands for the directory of the server.
+    pub(crate) fn prepare(config: &str) -> Self {
         let dir = TempDir::with_prefix("nats-").expect("a directory can be made");
-        let config = config.replace("{dir}", &dir.path().display().to_string());
-        fs::write(dir.path().join("nats.conf"), config).expect("the directory is new");
-        Self { dir, host: loopback(), more: more.to_vec(), ports: None, child: None }
+        let host = loopback();
+        let port = || {
+            let listener =
+                TcpListener::bind((host.as_str(), 0)).expect("an address has free ports");
+            listener.local_addr().expect("it is bound").port()
+        };
+        let ports = Ports { clients: port(), monitoring: port(), cluster: port() };
+        let server = Self { dir, host, ports, more: Vec::new(), child: None };
+        server.configure(config);
+        server
+    }
+
+    /// Makes it a member of a cluster, from the next start.
+    pub(crate) fn join(&mut self, name: &str, routes: &[String]) {
+        let (route, routes) = (self.route(), routes.join(","));
+        let arguments =
+            ["--name", name, "--cluster_name", "c", "--cluster", &route, "--routes", &routes];
+        self.more = arguments.map(ToOwned::to_owned).to_vec();
     }
 
     /// The address for clients.
@@ -67,18 +82,17 @@ impl NatsServer {
     /// The address for clients, without a scheme.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("{}:{}", self.host, self.ports().clients)
+        format!("{}:{}", self.host, self.ports.clients)
     }
 
     /// The address of the monitoring port.
     #[must_use]
     pub fn monitoring(&self) -> String {
-        format!("http://{}:{}", self.host, self.ports().monitoring)
+        format!("http://{}:{}", self.host, self.ports.monitoring)
     }
 
     pub(crate) fn route(&self) -> String {
-        let port = self.ports().cluster.expect("it is a member of a cluster");
-        format!("nats://{}:{port}", self.host)
+        format!("nats://{}:{}", self.host, self.ports.cluster)
     }
 
     /// A file or directory of the server's.
@@ -96,12 +110,12 @@ impl NatsServer {
     /// What its monitoring port answers at `path`, such as `/varz`.
     #[must_use]
     pub fn monitor(&self, path: &str) -> Option<Value> {
-        let address = format!("{}:{}", self.host, self.ports().monitoring);
-        get(&address, path).and_then(|body| serde_json::from_slice(&body).ok())
+        self.get(path).and_then(|body| serde_json::from_slice(&body).ok())
     }
 
     /// Replaces its configuration. It counts from the next start.
     pub fn configure(&self, config: &str) {
+        let config = config.replace("{dir}", &self.dir.path().display().to_string());
         fs::write(self.path("nats.conf"), config).expect("the directory is there");
     }
 
@@ -142,45 +156,27 @@ impl NatsServer {
             .expect("it was not waited for, so it is there");
     }
 
-    /// Starts the process, and waits until it says where it listens.
+    /// Starts the process.
     pub(crate) fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.path("log"));
         let log = log.expect("the directory is there");
-        let ports = self.ports.clone();
-        let port = |which: fn(&Ports) -> Option<u16>| {
-            let known = ports.as_ref().and_then(which);
-            known.map_or_else(|| "-1".to_owned(), |port| port.to_string())
-        };
-        let cluster = port(|ports| ports.cluster);
+        let Ports { clients, monitoring, .. } = self.ports;
         let mut command = binary::command(binary::path());
         command.current_dir(self.dir.path());
-        command.args(["--config", "nats.conf", "--addr", &self.host]);
-        command.args(["--port", &port(|ports| Some(ports.clients))]);
-        command.args(["--http_port", &port(|ports| Some(ports.monitoring))]);
-        command.args(["--store_dir", "store", "--ports_file_dir", "."]);
-        for argument in &self.more {
-            command.arg(argument.replace("{host}", &self.host).replace("{cluster}", &cluster));
-        }
+        command.args(["--config", "nats.conf", "--store_dir", "store", "--addr", &self.host]);
+        command.args(["--port", &clients.to_string(), "--http_port", &monitoring.to_string()]);
+        command.args(&self.more);
         command.stdout(log.try_clone().expect("it is open")).stderr(log);
         self.child = Some(command.spawn().expect("the program was tried"));
-        if self.ports.is_none() {
-            self.ports = Some(until("nats-server listens", || {
-                assert!(!self.has_ended(), "nats-server ended:\n{}", self.log());
-                self.read_ports()
-            }));
-        }
     }
 
-    /// Waits until it takes requests. A server whose port was taken while it did not run is started again.
+    /// Waits until it takes requests.
     pub(crate) fn become_ready(&mut self) {
         until("nats-server is ready", || {
-            if self.has_ended() {
-                let log = self.log();
-                assert!(log.contains("address already in use"), "nats-server ended:\n{log}");
-                self.spawn();
-            }
-            let address = format!("{}:{}", self.host, self.ports().monitoring);
-            get(&address, "/healthz").map(|_| ())
+            let child = self.child.as_mut().expect("it was started");
+            let ended = child.try_wait().expect("it is ours").is_some();
+            assert!(!ended, "nats-server ended:\n{}", self.log());
+            self.get("/healthz").map(|_| ())
         });
     }
 
@@ -189,32 +185,18 @@ impl NatsServer {
         self.child.is_some()
     }
 
-    /// Lets it know these other servers from the next start.
-    pub(crate) fn route_to(&mut self, routes: &[String]) {
-        let at = self.more.iter().position(|argument| argument == "--routes");
-        self.more.truncate(at.unwrap_or(self.more.len()));
-        self.more.extend(["--routes".into(), routes.join(",")]);
-    }
-
-    fn has_ended(&mut self) -> bool {
-        let child = self.child.as_mut().expect("it was started");
-        child.try_wait().expect("it is ours").is_some()
-    }
-
-    /// What the server says of where it listens.
-    fn read_ports(&self) -> Option<Ports> {
-        let pid = self.child.as_ref()?.id();
-        let is_its = |path: &Path| path.to_string_lossy().ends_with(&format!("_{pid}.ports"));
-        let mut files = fs::read_dir(self.dir.path()).ok()?.flatten().map(|entry| entry.path());
-        let file = fs::read(files.find(|path| is_its(path))?).ok()?;
-        let ports: Value = serde_json::from_slice(&file).ok()?;
-        let port = |name: &str| ports[name][0].as_str()?.rsplit(':').next()?.parse().ok();
-        let (clients, monitoring) = (port("nats")?, port("monitoring")?);
-        Some(Ports { clients, monitoring, cluster: port("cluster") })
-    }
-
-    fn ports(&self) -> &Ports {
-        self.ports.as_ref().expect("it was started")
+    /// The body of a good answer of the monitoring port.
+    fn get(&self, path: &str) -> Option<Vec<u8>> {
+        const LIMIT: Duration = Duration::from_secs(5);
+        let address = format!("{}:{}", self.host, self.ports.monitoring);
+        let mut stream = TcpStream::connect(&address).ok()?;
+        stream.set_read_timeout(Some(LIMIT)).ok()?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let is_good = answer.starts_with(b"HTTP/1.0 200") || answer.starts_with(b"HTTP/1.1 200");
+        is_good.then(|| answer.split_off(end + 4))
     }
 }
 
@@ -224,8 +206,8 @@ impl Drop for NatsServer {
     }
 }
 
-/// A random address of this machine alone (RFC 1122 §3.2.1.3): what else runs here has others, so a port that the kernel chose there is
-/// still free when a server comes back.
+/// A random address of this machine alone (RFC 1122 §3.2.1.3): what else runs here has others, so a port that was free there is still free
+/// when the server starts, and when it comes back.
 fn loopback() -> String {
     let mut bytes = [0; 3];
     File::open("/dev/urandom")
@@ -233,17 +215,4 @@ fn loopback() -> String {
         .expect("the kernel has randomness");
     let [a, b, c] = bytes.map(|byte| 1 + byte % 254);
     format!("127.{a}.{b}.{c}")
-}
-
-/// The body of a successful answer.
-fn get(address: &str, path: &str) -> Option<Vec<u8>> {
-    const LIMIT: Duration = Duration::from_secs(5);
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(LIMIT)).ok()?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let is_good = answer.starts_with(b"HTTP/1.0 200") || answer.starts_with(b"HTTP/1.1 200");
-    is_good.then(|| answer.split_off(end + 4))
 }

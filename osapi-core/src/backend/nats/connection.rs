@@ -29,6 +29,8 @@ use crate::id::AgentName;
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 /// A round trip that takes longer is tried again.
 const ROUND_TRIP: Duration = Duration::from_secs(2);
+/// After which an agent asks again whether anybody listens; each time it waits twice as long.
+const UNHEARD: Duration = Duration::from_millis(50);
 /// Between two looks at the connection that no event called for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -313,8 +315,16 @@ impl Line {
             let _turn = turn.acquire().await.ok();
             let mut unheard = self.signals.unheard();
             unheard.mark_unchanged();
-            self.client.publish_with_reply(subject, reply, Bytes::new()).await?;
-            Ok(unheard.changed().await.is_ok())
+            let mut patience = UNHEARD;
+            loop {
+                let (subject, reply) = (subject.clone(), reply.clone());
+                self.client.publish_with_reply(subject, reply, Bytes::new()).await?;
+                // The answer may go to an earlier subscription that is just ending.
+                match tokio::time::timeout(patience, unheard.changed()).await {
+                    Ok(changed) => return Ok(changed.is_ok()),
+                    Err(_) => patience *= 2,
+                }
+            }
         };
         match tokio::time::timeout(ROUND_TRIP, round_trip).await {
             Ok(answered) => answered.map_err(|error| publish_failed(&error)),

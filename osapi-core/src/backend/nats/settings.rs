@@ -114,13 +114,13 @@ pub(super) fn differences(
     let differing = wanted.chain(absent).filter_map(|(setting, wanted)| {
         let found = &found[setting];
         let same = *found == wanted || is_default(found) && is_default(&wanted);
-        (!same).then(|| Difference {
-            setting,
-            found: found.to_string(),
-            wanted: wanted.to_string(),
-        })
+        (!same).then(|| Difference { setting, found: shown(found), wanted: shown(&wanted) })
     });
     differing.collect()
+}
+
+fn shown(value: &Value) -> String {
+    if value.is_null() { "not set".into() } else { value.to_string() }
 }
 
 /// Whether a value means the same as none at all.
@@ -188,7 +188,7 @@ mod tests {
                 "max_age is 3600000000000 and should be 0",
                 "num_replicas is 3 and should be 1",
                 "allow_rollup_hdrs is true and should be false",
-                "persist_mode is \"async\" and should be null",
+                "persist_mode is \"async\" and should be not set",
             ]
         );
     }
