@@ -26,6 +26,7 @@ pub(super) mod code {
     pub(in crate::backend::nats) const REPLICAS_WITHOUT_CLUSTER: u64 = 10074;
     pub(in crate::backend::nats) const NOT_ENABLED: u64 = 10076;
     pub(in crate::backend::nats) const STORE_FAILED: u64 = 10077;
+    pub(in crate::backend::nats) const STREAM_OFFLINE: u64 = 10118;
     pub(in crate::backend::nats) const WRITE_UNDER_WAY: u64 = 10163;
 }
 

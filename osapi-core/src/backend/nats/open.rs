@@ -73,7 +73,7 @@ impl Opening<'_> {
             Ok(_) => Ok(()),
             Err(CallError::Refused(refusal)) => match refusal.err_code {
                 code::OTHER_CONFIGURATION => Ok(()),
-                code::TEMPORARILY_UNAVAILABLE => {
+                code::TEMPORARILY_UNAVAILABLE | code::STREAM_OFFLINE => {
                     self.pause_after(CallError::Refused(refusal)).await
                 }
                 code::NO_SUITABLE_PEERS | code::REPLICAS_WITHOUT_CLUSTER => {
@@ -89,12 +89,8 @@ impl Opening<'_> {
 
     /// Waits a little before it is tried again, unless that is of no use.
     async fn pause_after(&self, error: CallError) -> Result<(), OpenError> {
-        match error.code() {
-            Some(code::NOT_ENABLED | code::NOT_ENABLED_FOR_ACCOUNT) => {
-                return Err(OpenError::NoJetStream);
-            }
-            Some(code::TEMPORARILY_UNAVAILABLE) | None => {}
-            Some(_) => return Err(OpenError::Unavailable(error.into())),
+        if matches!(error.code(), Some(code::NOT_ENABLED | code::NOT_ENABLED_FOR_ACCOUNT)) {
+            return Err(OpenError::NoJetStream);
         }
         // Nobody listens to the calls of JetStream where no server of the account has it.
         let is_off =

@@ -13,8 +13,16 @@ fn accounts(jetstream: &str) -> String {
 }
 
 async fn read(server: &NatsServer, source: Option<DurabilitySource>) -> Durability {
+    read_of(server, 1, source).await
+}
+
+async fn read_of(
+    server: &NatsServer,
+    replicas: usize,
+    durability: Option<DurabilitySource>,
+) -> Durability {
     let nats = super::connect_as(server, super::password("app", "a")).await;
-    let options = StoreOptions { durability: source, ..StoreOptions::default() };
+    let options = StoreOptions { replicas, durability, ..StoreOptions::default() };
     let store = nats.store(options).await.unwrap();
     *store.durability().borrow()
 }
@@ -81,15 +89,22 @@ async fn it_is_read_again_after_a_loss() {
 async fn every_server_of_a_cluster_counts() {
     let mut cluster = NatsCluster::with(&accounts("sync_interval: always"));
     let first = &cluster.nodes()[0];
-    assert_eq!(read(first, Some(system())).await, Durability::Synced);
+    assert_eq!(read_of(first, 3, Some(system())).await, Durability::Synced);
     let all = cluster.nodes().iter().map(NatsServer::monitoring).collect();
-    assert_eq!(read(first, Some(DurabilitySource::Monitoring(all))).await, Durability::Synced);
+    assert_eq!(
+        read_of(first, 3, Some(DurabilitySource::Monitoring(all))).await,
+        Durability::Synced
+    );
     let one = DurabilitySource::Monitoring(vec![first.monitoring()]);
-    assert_eq!(read(first, Some(one)).await, Durability::Unknown, "one speaks for itself only");
+    assert_eq!(
+        read_of(first, 3, Some(one)).await,
+        Durability::Unknown,
+        "one speaks for itself only"
+    );
 
     cluster.nodes()[2].configure(&accounts("sync_interval: 2m"));
     cluster.restart(2);
-    assert_eq!(read(&cluster.nodes()[0], Some(system())).await, Durability::Unsynced);
+    assert_eq!(read_of(&cluster.nodes()[0], 3, Some(system())).await, Durability::Unsynced);
     cluster.kill(2);
-    assert_eq!(read(&cluster.nodes()[0], Some(system())).await, Durability::Unknown);
+    assert_eq!(read_of(&cluster.nodes()[0], 3, Some(system())).await, Durability::Unknown);
 }
