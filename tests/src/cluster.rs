@@ -1,5 +1,7 @@
 //! Three servers that keep every record three times.
 
+use serde_json::Value;
+
 use crate::server::NatsServer;
 use crate::wait::until;
 
@@ -16,7 +18,7 @@ impl NatsCluster {
         let mut nodes: Vec<_> = (0..3).map(|_| NatsServer::prepare(config)).collect();
         let routes: Vec<_> = nodes.iter().map(NatsServer::route).collect();
         for (n, node) in nodes.iter_mut().enumerate() {
-            node.join(&format!("n{n}"), &routes);
+            node.join(&name(n), &routes);
             node.spawn();
         }
         nodes.iter_mut().for_each(NatsServer::become_ready);
@@ -48,18 +50,32 @@ impl NatsCluster {
         self.has_leader();
     }
 
-    /// Waits until one of the running servers leads JetStream and all have joined it.
+    /// Waits until one of the running servers leads JetStream, and knows that all of them follow it.
     fn has_leader(&self) {
+        let running: Vec<_> =
+            self.nodes.iter().enumerate().filter(|(_, node)| node.runs()).collect();
         until("the cluster has a leader", || {
-            let leads = |node: &NatsServer| {
-                let answer = node.monitor("/jsz")?;
-                let leader = answer["meta_cluster"]["leader"].as_str()?.to_owned();
-                let size = answer["meta_cluster"]["cluster_size"].as_u64()?;
-                (size == 3 && !leader.is_empty()).then_some(leader)
+            let cluster = |node: &NatsServer| Some(node.monitor("/jsz")?["meta_cluster"].take());
+            let told: Vec<(String, Value)> = running
+                .iter()
+                .map(|(n, node)| Some((name(*n), cluster(node)?)))
+                .collect::<Option<_>>()?;
+            let leader = told[0].1["leader"].as_str()?;
+            // The others know of themselves and of the leader only.
+            let (_, known) = told.iter().find(|(name, _)| name == leader)?;
+            let follows = |name: &str| {
+                let mut replicas = known["replicas"].as_array().into_iter().flatten();
+                replicas.any(|replica| replica["name"] == name && replica["current"] == true)
             };
-            let leaders: Vec<_> =
-                self.nodes.iter().filter(|node| node.runs()).map(leads).collect::<Option<_>>()?;
-            leaders.windows(2).all(|two| two[0] == two[1]).then_some(())
+            let agrees = |(name, told): &(String, Value)| {
+                told["leader"] == leader && (name == leader || follows(name))
+            };
+            told.iter().all(agrees).then_some(())
         });
     }
+}
+
+/// What the server at this place is called.
+fn name(node: usize) -> String {
+    format!("n{node}")
 }

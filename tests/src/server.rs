@@ -143,6 +143,16 @@ impl NatsServer {
     /// Stops it in the middle of whatever it does, until it is resumed.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.child.as_ref().expect("it runs").id());
+        // Each thread stops by itself, and a little later.
+        until("nats-server stops", || {
+            let mut threads = fs::read_dir(&tasks).expect("it is there").flatten();
+            let has_stopped = |thread: fs::DirEntry| {
+                let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+                status.contains("State:\tT")
+            };
+            threads.all(has_stopped).then_some(())
+        });
     }
 
     /// Lets it go on.

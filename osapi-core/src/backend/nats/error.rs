@@ -108,6 +108,14 @@ pub enum OpenError {
         /// What the server said.
         description: String,
     },
+    /// Less room than is to be set aside.
+    #[error(
+        "JetStream has no room for {wanted} bytes of output: set fewer in jobs.max_output_bytes, or give it more by max_file_store"
+    )]
+    Room {
+        /// What was to be set aside.
+        wanted: u64,
+    },
     /// The first bucket does not say which store it is.
     #[error(
         "stream {0} was not made by OSAPI: remove it if nothing in it is needed, or choose another namespace"

@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::api::{CallError, code};
+use super::api::{CallError, Refusal, code};
 use super::connection::{Line, Nats};
 use super::durability::Reader;
 use super::error::OpenError;
@@ -17,8 +17,8 @@ use super::store::{NatsStore, stream_info};
 use crate::backend::Bucket;
 use crate::id::StoreId;
 
-/// How long a cluster that has just started may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a cluster may take to answer that has just started, or lost a server.
+const PATIENCE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// Opens the store behind `nats`.
@@ -71,20 +71,33 @@ impl Opening<'_> {
         let request = settings::creation(namespace, bucket, self.options, StoreId::random());
         match self.line.call::<IgnoredAny>(subject, &request).await {
             Ok(_) => Ok(()),
-            Err(CallError::Refused(refusal)) => match refusal.err_code {
-                code::OTHER_CONFIGURATION => Ok(()),
-                code::TEMPORARILY_UNAVAILABLE | code::STREAM_OFFLINE => {
-                    self.pause_after(CallError::Refused(refusal)).await
+            Err(CallError::Refused(refusal)) => {
+                let refused = self.refused(bucket, &refusal);
+                if passes(&refusal) && Instant::now() < self.until {
+                    tokio::time::sleep(AGAIN).await;
+                    return Ok(());
                 }
-                code::NO_SUITABLE_PEERS | code::REPLICAS_WITHOUT_CLUSTER => {
-                    let replicas = self.options.replicas;
-                    Err(OpenError::Replicas { replicas, description: refusal.description })
-                }
-                code::NOT_ENABLED | code::NOT_ENABLED_FOR_ACCOUNT => Err(OpenError::NoJetStream),
-                _ => Err(OpenError::Refused { bucket, description: refusal.description }),
-            },
+                refused
+            }
             Err(error) => self.pause_after(error).await,
         }
+    }
+
+    /// What a bucket that was not made means; nothing if another made it.
+    fn refused(&self, bucket: Bucket, refusal: &Refusal) -> Result<(), OpenError> {
+        let StoreOptions { replicas, max_output_bytes, .. } = *self.options;
+        let description = refusal.description.clone();
+        Err(match refusal.err_code {
+            code::OTHER_CONFIGURATION => return Ok(()),
+            code::NO_SUITABLE_PEERS | code::REPLICAS_WITHOUT_CLUSTER => {
+                OpenError::Replicas { replicas, description }
+            }
+            code::NOT_ENABLED | code::NOT_ENABLED_FOR_ACCOUNT => OpenError::NoJetStream,
+            code::INSUFFICIENT_STORAGE if bucket == Bucket::Output => {
+                OpenError::Room { wanted: max_output_bytes }
+            }
+            _ => OpenError::Refused { bucket, description },
+        })
     }
 
     /// Waits a little before it is tried again, unless that is of no use.
@@ -103,5 +116,14 @@ impl Opening<'_> {
         }
         tokio::time::sleep(AGAIN).await;
         Ok(())
+    }
+}
+
+/// Whether a refusal is one of a cluster whose servers have not all found each other yet.
+fn passes(refusal: &Refusal) -> bool {
+    match refusal.err_code {
+        code::TEMPORARILY_UNAVAILABLE | code::STREAM_OFFLINE => true,
+        code::NO_SUITABLE_PEERS => refusal.description.contains("offline"),
+        _ => false,
     }
 }

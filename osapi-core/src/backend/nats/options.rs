@@ -62,7 +62,8 @@ pub struct Tls {
 pub struct StoreOptions {
     /// Servers that keep a copy of each record: 1, 3 or 5.
     pub replicas: usize,
-    /// Most bytes of output that are kept. Nothing is evicted: a full bucket costs output, never a report.
+    /// Most bytes of output that are kept, which each server sets aside at once. Nothing is evicted: a full bucket costs output, never a
+    /// report.
     pub max_output_bytes: u64,
     /// Where to read whether writes are synced; without it that stays unknown.
     pub durability: Option<DurabilitySource>,
@@ -92,6 +93,6 @@ impl fmt::Debug for Login {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { replicas: 1, max_output_bytes: 8 << 30, durability: None }
+        Self { replicas: 1, max_output_bytes: 1 << 30, durability: None }
     }
 }

@@ -6,7 +6,7 @@ use osapi_core::backend::Store;
 use osapi_core::backend::conformance::{Promises, bus_suite, persistence_suite, store_suite};
 use osapi_core::backend::faulty::{BusFaults, FaultyBus, FaultyStore, StoreFaults};
 use osapi_core::backend::nats::jwt::{Kind, Nkey};
-use osapi_core::backend::nats::{Login, Nats, StoreOptions};
+use osapi_core::backend::nats::{Denials, Login, Nats, StoreOptions};
 use osapi_tests::NatsServer;
 
 use super::operator::OperatorServer;
@@ -79,6 +79,15 @@ async fn a_user_with_a_key_conforms() {
     let users = format!("authorization {{ users: [ {{ nkey: {} }} ] }}\n", key.public());
     let server = NatsServer::with(&format!("jetstream {{ sync_interval: always }}\n{users}"));
     conforms(super::connect_as(&server, Login::Nkey(key.seed())).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_credential_of_an_api_server_is_enough_for_a_store() {
+    let operator = OperatorServer::start();
+    let nats = super::connect_as(&operator.server, operator.api_server()).await;
+    let store = nats.store(StoreOptions::default()).await.unwrap();
+    store_suite(Arc::new(store), PROMISES).await;
+    assert_eq!(*nats.denials().borrow(), Denials::default());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -49,6 +49,27 @@ async fn an_agent_needs_its_two_lines_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn an_agent_hears_what_is_sent_as_soon_as_its_link_is_up_again() {
+    let mut operator = OperatorServer::start();
+    let (agent, controller) = (agent(&operator, "web-01").await, controller(&operator).await);
+    let mut inbox = agent.bus().subscribe(&Pattern::To(name("web-01"))).await.unwrap();
+    let (mut link, mut other) = (agent.bus().link(), controller.bus().link());
+    for n in 0..3 {
+        operator.server.kill();
+        super::down(&mut link).await;
+        super::down(&mut other).await;
+        operator.server.restart();
+        super::up(&mut other).await;
+        super::up(&mut link).await;
+        let text = n.to_string();
+        controller.bus().publish(&Subject::To(name("web-01")), text.clone().into()).await.unwrap();
+        let delivery = super::within("a message", inbox.next()).await.unwrap();
+        assert_eq!(delivery.payload, text);
+    }
+    assert_eq!(agent.denials().borrow().count, 0);
+}
+
+#[tokio::test]
 async fn an_agent_can_subscribe_while_somebody_listens_to_everything() {
     let operator = OperatorServer::start();
     let everything = super::connect_as(&operator.server, operator.user(&[">"], &[">"])).await;

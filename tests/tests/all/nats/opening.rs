@@ -142,6 +142,16 @@ async fn jetstream_that_is_off_is_told() {
 }
 
 #[tokio::test]
+async fn room_for_output_is_needed() {
+    let server = NatsServer::with("jetstream { max_file_store: 100MB }\n");
+    let error = super::connect(&server).await.store(StoreOptions::default()).await.unwrap_err();
+    assert!(matches!(error, OpenError::Room { .. }), "{error:?}");
+    for part in ["1073741824", "jobs.max_output_bytes", "max_file_store"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn replicas_need_servers() {
     let server = NatsServer::start();
     let options = StoreOptions { replicas: 3, ..StoreOptions::default() };

@@ -1,9 +1,9 @@
 //! A server in operator mode, and users of it.
 
-use osapi_core::backend::nats::Login;
 use osapi_core::backend::nats::jwt::{
     self, Account, Bounds, Kind, Nkey, Permissions, Streams, User,
 };
+use osapi_core::backend::nats::{Login, Namespace, names};
 use osapi_core::clock::{Clock as _, SystemClock};
 use osapi_tests::NatsServer;
 
@@ -36,24 +36,27 @@ impl OperatorServer {
 
     /// The credentials of a new user who may do this.
     pub(super) fn user(&self, publish: &[&str], subscribe: &[&str]) -> Login {
-        let key = Nkey::generate(Kind::User);
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let permissions = Permissions { publish: owned(publish), subscribe: owned(subscribe) };
-        let user = User {
-            name: "a user",
-            key: &key.public(),
-            account: &self.account,
-            permissions,
-            bounds: Bounds::Limited,
-        };
-        let document = jwt::user(&self.signer, &user, SystemClock.wall());
-        Login::Credentials(jwt::credentials(&document, &key))
+        self.credentials(permissions, Bounds::Unlimited)
     }
 
     /// The credentials of an agent: its two lines and nothing else.
     pub(super) fn agent(&self, name: &str) -> Login {
-        let publish = format!("osapi.from.{name}.>");
-        let subscribe = format!("osapi.to.{name}");
-        self.user(&[&publish], &[&subscribe, "osapi.ping"])
+        let permissions = names::agent_permissions(&Namespace::default(), &name.parse().unwrap());
+        self.credentials(permissions, Bounds::Limited)
+    }
+
+    /// The credentials of an API server.
+    pub(super) fn api_server(&self) -> Login {
+        self.credentials(names::server_permissions(&Namespace::default()), Bounds::Unlimited)
+    }
+
+    fn credentials(&self, permissions: Permissions, bounds: Bounds) -> Login {
+        let key = Nkey::generate(Kind::User);
+        let (name, account) = ("a user", &self.account);
+        let user = User { name, key: &key.public(), account, permissions, bounds };
+        let document = jwt::user(&self.signer, &user, SystemClock.wall());
+        Login::Credentials(jwt::credentials(&document, &key))
     }
 }
