@@ -32,6 +32,24 @@ pub(crate) enum Failure {
     Open(#[from] OpenError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Controller(#[from] osapi_core::controller::Error),
+    #[error(transparent)]
+    Founding(#[from] osapi_core::controller::FoundingError),
+    #[error(transparent)]
+    Bus(#[from] osapi_core::backend::BusError),
+    #[error(transparent)]
+    Sign(#[from] osapi_core::auth::envelope::SignError),
+    #[error(transparent)]
+    Ring(#[from] osapi_core::auth::keys::RingError),
+    #[error(transparent)]
+    Denied(#[from] osapi_core::auth::authorize::Denied),
+    #[error(transparent)]
+    Target(#[from] osapi_core::job::target::InvalidTarget),
+    #[error(transparent)]
+    Label(#[from] osapi_core::job::label::InvalidLabel),
+    #[error(transparent)]
+    Name(#[from] osapi_core::id::InvalidId),
     #[error("a task failed")]
     Task(#[from] tokio::task::JoinError),
 }

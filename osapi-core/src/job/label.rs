@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::limits::{LABEL_KEY_MAX, LABEL_VALUE_MAX, LABELS_MAX};
 use crate::id::InvalidId;
@@ -29,9 +29,11 @@ pub struct Label {
 }
 
 /// The labels of a host: at most 16, each key once.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Labels(BTreeMap<LabelKey, LabelValue>);
+///
+/// They are one text, `key=value,key=value` by key: a controller looks at the labels of thousands of hosts for one target, and what
+/// takes long is to fetch them from all over the memory.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Labels(Box<str>);
 
 /// Why texts are no labels.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,21 +85,22 @@ impl Labels {
                 return Err(InvalidLabel::Twice(key));
             }
         }
-        match map.len() {
-            count if count > LABELS_MAX => Err(InvalidLabel::TooMany(count)),
-            _ => Ok(Self(map)),
+        if map.len() > LABELS_MAX {
+            return Err(InvalidLabel::TooMany(map.len()));
         }
+        let texts = map.into_iter().map(|(key, value)| Label { key, value }.to_string());
+        Ok(Self(texts.collect::<Vec<_>>().join(",").into()))
     }
 
     /// The value of `key`.
     #[must_use]
-    pub fn get(&self, key: &LabelKey) -> Option<&LabelValue> {
-        self.0.get(key)
+    pub fn get(&self, key: &LabelKey) -> Option<&str> {
+        self.iter().find(|(known, _)| *known == key.as_str()).map(|(_, value)| value)
     }
 
     /// Every label, by key.
-    pub fn iter(&self) -> impl Iterator<Item = (&LabelKey, &LabelValue)> {
-        self.0.iter()
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.split(',').filter_map(|label| label.split_once('='))
     }
 
     /// Whether there are none.
@@ -161,6 +164,18 @@ impl FromStr for Label {
             .split_once('=')
             .ok_or_else(|| InvalidLabel::NoValue(text.chars().take(80).collect()))?;
         Ok(Self { key: key.parse()?, value: value.parse()? })
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for Labels {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.iter())
     }
 }
 
@@ -230,11 +245,24 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_found_by_its_whole_key() {
+        let labels = ["env=prod", "e=a.b", "en=c"].map(|text| label(text).unwrap());
+        let labels = Labels::of(labels).unwrap();
+        let get = |key: &str| labels.get(&key.parse().unwrap());
+        assert_eq!([get("e"), get("en"), get("env")], [Some("a.b"), Some("c"), Some("prod")]);
+        assert_eq!([get("nv"), get("prod"), get("envi")], [None; 3]);
+        assert_eq!(labels.iter().map(|(key, _)| key).collect::<Vec<_>>(), ["e", "en", "env"]);
+        assert!(Labels::default().is_empty() && Labels::default().iter().next().is_none());
+    }
+
+    #[test]
     fn labels_are_a_map_in_json_and_checked_when_read() {
         let labels = Labels::of([label("group=web.dev").unwrap()]).unwrap();
         let json = r#"{"group":"web.dev"}"#;
         assert_eq!(serde_json::to_string(&labels).unwrap(), json);
         assert_eq!(serde_json::from_str::<Labels>(json).unwrap(), labels);
+        assert_eq!(serde_json::from_str::<Labels>("{}").unwrap(), Labels::default());
+        assert_eq!(serde_json::to_string(&Labels::default()).unwrap(), "{}");
         let many: BTreeMap<_, _> = (0..17).map(|n| (format!("k{n}"), "v".to_owned())).collect();
         for bad in [r#"{"a b":"c"}"#, r#"{"a":"b..c"}"#, &serde_json::to_string(&many).unwrap()] {
             assert!(serde_json::from_str::<Labels>(bad).is_err(), "{bad}");

@@ -6,7 +6,7 @@ use super::Target;
 use super::matcher::Described;
 use super::pattern::Pattern;
 use crate::id::AgentName;
-use crate::job::label::{LabelKey, LabelValue};
+use crate::job::label::LabelKey;
 
 /// Hosts that are meant: those of any included term, but none that is excluded. Its text is in one form, whatever was written: exclusions
 /// come last.
@@ -123,8 +123,8 @@ impl Atom {
 }
 
 /// Segment by segment: `web.dev` begins `web.dev` and `web.dev.x`, not `web.device`.
-fn begins_with(value: &LabelValue, segments: &[Pattern]) -> bool {
-    let mut values = value.as_str().split('.');
+fn begins_with(value: &str, segments: &[Pattern]) -> bool {
+    let mut values = value.split('.');
     segments.iter().all(|segment| values.next().is_some_and(|value| segment.matches(value)))
 }
 

@@ -66,8 +66,8 @@ impl Atom {
             Self::Name(pieces) => is_like(host.name.as_str(), pieces),
             Self::Hostname(hostname) => hostname.eq_ignore_ascii_case(&host.hostname),
             Self::Label(key, segments) => host.labels.iter().any(|(known, value)| {
-                let values: Vec<_> = value.as_str().split('.').collect();
-                known.as_str() == key
+                let values: Vec<_> = value.split('.').collect();
+                known == key
                     && values.len() >= segments.len()
                     && values.iter().zip(segments).all(|(value, segment)| is_like(value, segment))
             }),
