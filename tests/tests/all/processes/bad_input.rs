@@ -31,7 +31,8 @@ fn server(machine: &Machine, broker: &NatsServer) -> Invocation {
     let config =
         format!("api: {{server: {{keys: keys}}}}\nnats: {{servers: ['{}']}}\n", broker.url());
     fs::write(machine.tmp().join("nats/server/open.yaml"), config).unwrap();
-    machine.run(&built("osapi-server"), ["-f", "nats/server/open.yaml", "--listen", "127.0.0.1:0"])
+    let args = ["-f", "nats/server/open.yaml", "--listen", "127.0.0.1:0"];
+    machine.run(&built("osapi-server"), args).env("OSAPI_JOBS_MAX_OUTPUT_BYTES", "64MiB")
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! Several API servers behave as one.
 
+use std::thread;
+
 use serde_json::{Value, json};
 
 use super::clients::{Request, settled};
 use super::fleet::Fleet;
-use crate::world::{Api, until};
+use crate::world::{Api, answer, until};
 
 /// What a server says of its agents, but for how they are at this moment.
 fn agents(api: &Api) -> Vec<Value> {
@@ -77,7 +79,7 @@ fn a_key_is_one_job_whoever_is_asked_at_the_same_time() {
     let apis = fleet.apis();
     for n in 0..5 {
         let request = Request::exec("a", &fleet.marks.command(), &format!("k{n}")).waiting(60);
-        let jobs: Vec<_> = std::thread::scope(|scope| {
+        let jobs: Vec<_> = thread::scope(|scope| {
             let ask = |api| {
                 let request = &request;
                 scope.spawn(move || request.ask(api).unwrap().is(200).json()["job_id"].clone())
@@ -89,4 +91,32 @@ fn a_key_is_one_job_whoever_is_asked_at_the_same_time() {
         assert_eq!(fleet.marks.of(jobs[0].as_str().unwrap()), ["a"]);
     }
     assert_eq!(apis[0].jobs().len(), 5);
+}
+
+#[test]
+fn a_server_that_is_behind_reads_on_before_it_says_that_there_is_nothing() {
+    let mut fleet = Fleet::start(2, &["a"]);
+    let [first, behind] = fleet.apis().try_into().unwrap_or_else(|_| panic!("two servers"));
+    fleet.servers[1].freeze();
+    let command = fleet.marks.command();
+    let jobs: Vec<_> = (0..20).map(|_| post(&first, "/v1/node/a/command/exec", &command)).collect();
+    let mut late = fleet.join("b");
+    late.until_ready();
+    fleet.hosts.push(late);
+    thread::scope(|scope| {
+        // Asked before it goes on, so that nothing comes to it before the question.
+        let paths = [format!("/v1/jobs/{}", jobs[19]), "/v1/targets/b".to_owned()];
+        let asked = paths.map(|path| {
+            let stream = behind.open("GET", &path, &[], 0);
+            scope.spawn(move || answer(stream))
+        });
+        fleet.servers[1].resume();
+        for asked in asked {
+            asked.join().unwrap().is(200);
+        }
+    });
+    for job in &jobs {
+        assert_eq!(settled(&behind, job)["results"][0]["status"], "succeeded");
+        assert_eq!(fleet.marks.of(job), ["a"]);
+    }
 }
