@@ -22,6 +22,9 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// At once, so that a test sees how something stands.
+pub(super) const NOW: Option<Duration> = Some(Duration::ZERO);
+
 /// A fleet over one NATS.
 pub(super) struct Fleet {
     servers: Vec<String>,
@@ -71,7 +74,10 @@ impl Fleet {
     }
 
     pub(super) async fn store(&self, nats: &Nats) -> Arc<dyn Store> {
-        let options = StoreOptions { replicas: self.replicas, ..StoreOptions::default() };
+        // The default needs more free space than a machine that builds and tests may have.
+        let max_output_bytes = 64 << 20;
+        let options =
+            StoreOptions { replicas: self.replicas, max_output_bytes, ..StoreOptions::default() };
         Arc::new(nats.store(options).await.unwrap())
     }
 
@@ -98,6 +104,11 @@ impl Fleet {
         let keys = vec![RingKey { key: self.job_key().public(), usage: KeyUse::Job }];
         let ring = KeyRing::issue(&self.root, 1, self.clock.wall(), keys).unwrap();
         found_key_ring(&*store, &ring, &self.root.public()).await.unwrap();
+        self.start(store, bus).await
+    }
+
+    /// A controller that starts over a store with a key ring.
+    pub(super) async fn start(&self, store: Arc<dyn Store>, bus: Arc<dyn Bus>) -> Controller {
         let (clock, root) = (Arc::clone(&self.clock), self.root.public());
         let (job_key, config) = (self.job_key(), Config::default());
         let parts = Parts { store, bus, clock, root, job_key, config };
