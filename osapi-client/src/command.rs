@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use osapi_core::api::Endpoint;
 use osapi_core::api::endpoints::{CommandExec, CommandShell, NodeGet};
-use osapi_core::api::params::{TargetPath, WaitQuery};
+use osapi_core::api::params::{RunQuery, TargetPath};
 use osapi_core::api::types::JobResults;
-use osapi_core::job::limits::{ANSWER_GRACE, CONNECTED_MIN, KILL_GRACE, START_DEADLINE};
+use osapi_core::job::limits::{
+    ANSWER_GRACE, CONNECTED_MIN, KILL_GRACE, QUEUE_FOR_MAX, START_DEADLINE,
+};
 use osapi_core::job::target::InvalidTarget;
-use osapi_core::job::{Exec, Operation, Shell, Target};
+use osapi_core::job::{Exec, Operation, QueueFor, Shell, Target};
 
 use crate::client::Client;
 use crate::error::{Error, ErrorKind};
@@ -25,6 +27,7 @@ pub struct Command<O> {
     target: Result<Target, InvalidTarget>,
     operation: O,
     key: Option<String>,
+    queue_for: Option<Duration>,
 }
 
 /// Asks hosts for their facts.
@@ -35,7 +38,7 @@ pub struct Facts;
 /// An operation that can be sent: [`Exec`], [`Shell`] or [`Facts`].
 pub trait Sendable: sealed::Sealed {
     /// The endpoint that takes it.
-    type Endpoint: Endpoint<Path = TargetPath, Query = WaitQuery, Answer = JobResults>;
+    type Endpoint: Endpoint<Path = TargetPath, Query = RunQuery, Answer = JobResults>;
     /// The body of the request.
     fn body(&self) -> &<Self::Endpoint as Endpoint>::Body;
     /// The operation that the job will have.
@@ -115,13 +118,20 @@ impl Surrounded for Shell {
 
 impl<O> Command<O> {
     pub(crate) fn new(client: Client, target: Result<Target, InvalidTarget>, operation: O) -> Self {
-        Self { client, target, operation, key: None }
+        Self { client, target, operation, key: None, queue_for: None }
     }
 
     /// Makes the job under this key, 1 to 255 visible ASCII characters, instead of a random one: the same request under the same key
     /// makes one job, however often and by how many programs it is sent.
     pub fn idempotency_key(self, key: impl Into<String>) -> Self {
         Self { key: Some(key.into()), ..self }
+    }
+
+    /// Waits so long for hosts that are down, 1 s to 24 h, instead of leaving them out: each runs it once if it is back in time, and
+    /// certainly never later. The API counts in whole seconds; a part of one counts as one. Not with [`Target::Any`], which means a host
+    /// that is up.
+    pub fn queue_for(self, time: Duration) -> Self {
+        Self { queue_for: Some(time), ..self }
     }
 }
 
@@ -174,8 +184,8 @@ impl<O: Sendable> Command<O> {
     ///
     /// The request carries an idempotency key, so a connection that breaks is no harm: it is sent again and finds the job that the first
     /// attempt made. Once the job is known, a broken connection only interrupts the waiting for it. It takes at most as long as the
-    /// server may need to be sure of every host: start deadline, the command's timeout, the grace of its end, and what a server
-    /// needs after a restart.
+    /// server may need to be sure of every host: start deadline (or [`queue_for`](Self::queue_for)), the command's timeout, the grace of
+    /// its end, and what a server needs after a restart.
     ///
     /// # Cancel safety
     /// Dropping the future ends the waiting, not the job. To be able to cancel it, use [`submit`](Self::submit).
@@ -218,15 +228,20 @@ impl<O: Sendable> Command<O> {
     /// for a while. Beyond that, one exchange.
     fn longest(&self) -> Duration {
         let command = Duration::from_secs(self.operation.operation().timeout_s().into());
-        let server = START_DEADLINE + command + KILL_GRACE + ANSWER_GRACE + CONNECTED_MIN;
+        let server = self.start_within() + command + KILL_GRACE + ANSWER_GRACE + CONNECTED_MIN;
         server.saturating_add(self.client.settings().timeout)
+    }
+
+    /// From the request to the moment after which nothing of it starts.
+    fn start_within(&self) -> Duration {
+        self.queue_for.map_or(START_DEADLINE, |time| time.min(QUEUE_FOR_MAX))
     }
 
     /// Makes the job. An attempt that begins after the start deadline could make a job that runs later than the caller has to expect,
     /// so there is none.
     async fn create(&self, answer: Answer) -> Result<JobResults, Error> {
         let outgoing = self.outgoing(answer)?;
-        let budget = self.client.settings().retry_for.min(START_DEADLINE);
+        let budget = self.client.settings().retry_for.min(self.start_within());
         let reply = self.client.deliver_within(&outgoing, budget).await?;
         reply.decode(&outgoing.place)
     }
@@ -234,13 +249,15 @@ impl<O: Sendable> Command<O> {
     fn outgoing(&self, answer: Answer) -> Result<Outgoing, Error> {
         let target = self.target.clone()?;
         self.operation.operation().validate()?;
+        let queue_for = self.queue_for.map(QueueFor::try_from).transpose()?;
+        queue_for.map_or(Ok(()), |time| time.check_target(&target))?;
         let wait = match answer {
             Answer::AtOnce => None,
             Answer::Within(wait) => Some(job::whole_seconds(wait)),
         };
         let outgoing = self.client.request::<O::Endpoint>(
             &TargetPath { target },
-            &WaitQuery { wait },
+            &RunQuery { wait, queue_for },
             self.operation.body(),
         )?;
         let outgoing = match &self.key {

@@ -34,6 +34,10 @@
 //! let preview = client.target("group:web&env:prod,!web-07").preview().await?;
 //! println!("{} hosts, {} of them live", preview.count, preview.live);
 //!
+//! // A host that may be down: it runs it once if it is back within two hours, and certainly never later.
+//! let later = client.node("db-03").exec("uptime").queue_for(Duration::from_secs(7200)).submit().await?;
+//! println!("{} waits for db-03", later.id());
+//!
 //! // A job to come back to.
 //! let job = client.node("web-01").exec("sleep").arg("60").submit().await?;
 //! if !job.wait_for(Duration::from_secs(5)).await?.is_settled() {

@@ -160,7 +160,7 @@ fn headers<E: Endpoint>(token: Option<&HeaderValue>, has_body: bool) -> HeaderMa
 #[cfg(test)]
 mod tests {
     use osapi_core::api::endpoints::{CommandExec, HealthGet, JobDelete, NodeGet};
-    use osapi_core::api::params::{JobPath, TargetPath, WaitQuery};
+    use osapi_core::api::params::{JobPath, RunQuery, TargetPath};
     use osapi_core::job::{Exec, Target};
 
     use super::*;
@@ -173,7 +173,7 @@ mod tests {
         let path = TargetPath { target: Target::Any };
         let token = HeaderValue::from_static("Bearer x");
         let body = Exec::new("ls");
-        Outgoing::to::<CommandExec>(&base(), Some(&token), &path, &WaitQuery::default(), &body)
+        Outgoing::to::<CommandExec>(&base(), Some(&token), &path, &RunQuery::default(), &body)
             .unwrap()
     }
 
@@ -190,7 +190,7 @@ mod tests {
     fn what_makes_a_job_acts_whatever_its_method() {
         let path = TargetPath { target: Target::Any };
         let facts =
-            Outgoing::to::<NodeGet>(&base(), None, &path, &WaitQuery::default(), &()).unwrap();
+            Outgoing::to::<NodeGet>(&base(), None, &path, &RunQuery::default(), &()).unwrap();
         assert_eq!(facts.effect, Effect::Acts);
         assert!(facts.request().headers().contains_key(IDEMPOTENCY_KEY));
 

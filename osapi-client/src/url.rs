@@ -131,7 +131,7 @@ fn expand(template: &str, pairs: &[(&'static str, String)], to: &mut String) {
 #[cfg(test)]
 mod tests {
     use osapi_core::api::endpoints::{CommandExec, JobsList};
-    use osapi_core::api::params::{JobsQuery, TargetPath, WaitQuery};
+    use osapi_core::api::params::{JobsQuery, RunQuery, TargetPath};
     use osapi_core::job::Target;
     use percent_encoding::percent_decode_str;
     use proptest::prelude::*;
@@ -181,7 +181,8 @@ mod tests {
     fn an_address_is_prefix_path_and_query() {
         let base: BaseUrl = "https://example.com/ops".parse().unwrap();
         let path = TargetPath { target: Target::Any };
-        let uri = base.of::<CommandExec>(&path, &WaitQuery { wait: Some(5) }).unwrap();
+        let uri =
+            base.of::<CommandExec>(&path, &RunQuery { wait: Some(5), queue_for: None }).unwrap();
         let expected = CommandExec::INFO.path.replace("{target}", "_any");
         assert_eq!(uri.to_string(), format!("https://example.com/ops{expected}?wait=5"));
 

@@ -1,6 +1,6 @@
 use osapi_core::api::Endpoint;
 use osapi_core::api::endpoints::{CommandExec, JobDelete};
-use osapi_core::api::params::{TargetPath, WaitQuery};
+use osapi_core::api::params::{RunQuery, TargetPath};
 use osapi_core::job::{Exec, Target};
 
 use super::*;
@@ -9,7 +9,7 @@ use crate::request::Outgoing;
 fn place() -> Place {
     let base = "http://127.0.0.1:1".parse().unwrap();
     let path = TargetPath { target: Target::Any };
-    let (query, body) = (WaitQuery::default(), Exec::new("ls"));
+    let (query, body) = (RunQuery::default(), Exec::new("ls"));
     Outgoing::to::<CommandExec>(&base, None, &path, &query, &body).unwrap().place
 }
 

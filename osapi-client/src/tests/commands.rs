@@ -58,6 +58,17 @@ async fn a_command_is_sent_as_it_was_given_and_its_outcome_decoded() {
 }
 
 #[tokio::test]
+async fn how_long_hosts_are_waited_for_is_sent_with_the_request() {
+    let server = Server::start([Act::json(200, &completed()), Act::json(200, &completed())]).await;
+    let node = || server.client().node("web-01");
+    node().exec("ls").queue_for(Duration::from_millis(7_199_001)).send().await.unwrap();
+    node().facts().queue_for(Duration::from_secs(60)).send().await.unwrap();
+    let seen = server.seen();
+    assert!(seen[0].uri.ends_with("?wait=5&queue_for=7200"), "{}", seen[0].uri);
+    assert!(seen[1].uri.ends_with("?wait=5&queue_for=60"), "{}", seen[1].uri);
+}
+
+#[tokio::test]
 async fn a_script_goes_to_the_shell() {
     let server = Server::start([Act::json(200, &completed())]).await;
     server.client().node(Target::Any).shell("echo $HOME").send().await.unwrap();
@@ -178,6 +189,9 @@ async fn what_is_out_of_bounds_is_not_sent() {
         node("_any").exec("ls").timeout(Duration::MAX).send().await.unwrap_err(),
         node("_any").shell("ls").cwd("tmp").send().await.unwrap_err(),
         node("_any").exec("ls").idempotency_key("a b").send().await.unwrap_err(),
+        node("web-01").exec("ls").queue_for(Duration::ZERO).send().await.unwrap_err(),
+        node("web-01").exec("ls").queue_for(Duration::from_secs(86_401)).send().await.unwrap_err(),
+        node("_any").facts().queue_for(Duration::from_secs(60)).send().await.unwrap_err(),
     ];
     for err in errors {
         assert_eq!(err.kind(), ErrorKind::InvalidRequest, "{err}");

@@ -9,7 +9,7 @@ mod server;
 use osapi_core::api::types::{Encoding, HostResult, JobDetails, JobResults, JobSummary};
 use osapi_core::clock::Timestamp;
 use osapi_core::id::JobId;
-use osapi_core::job::{ExecutionState, JobStatus};
+use osapi_core::job::{ClaimRule, ExecutionState, JobStatus};
 
 fn job_id() -> JobId {
     "01a0c4c0-9c00-7000-8000-000000000001".parse().unwrap()
@@ -55,6 +55,7 @@ fn details(results: JobResults) -> JobDetails {
         summary,
         operation: None,
         redacted: false,
+        claim: ClaimRule::None,
         request_id: "0".into(),
         retry_of: None,
         timeline: Vec::new(),

@@ -1,9 +1,7 @@
 //! Every endpoint of the API. The only place where a path or a method stands.
 
 use super::endpoint::{Access, Endpoint, Entry, Info, Media, Method, path_of};
-use super::params::{
-    AgentPath, FollowQuery, JobPath, JobsQuery, OutputPath, TargetPath, WaitQuery,
-};
+use super::params::{AgentPath, FollowQuery, JobPath, JobsQuery, OutputPath, RunQuery, TargetPath};
 use super::problem::Code;
 use super::types::{
     AgentInfo, AgentList, CancelAnswer, Health, HealthStatus, JobDetails, JobList, JobResults,
@@ -59,7 +57,7 @@ const CREATING: &[Code] = &[
 pub enum CommandExec {}
 impl Endpoint for CommandExec {
     type Path = TargetPath;
-    type Query = WaitQuery;
+    type Query = RunQuery;
     type Body = Exec;
     type Answer = JobResults;
     const INFO: Info = Info {
@@ -79,7 +77,7 @@ impl Endpoint for CommandExec {
 pub enum CommandShell {}
 impl Endpoint for CommandShell {
     type Path = TargetPath;
-    type Query = WaitQuery;
+    type Query = RunQuery;
     type Body = Shell;
     type Answer = JobResults;
     const INFO: Info = Info {
@@ -99,7 +97,7 @@ impl Endpoint for CommandShell {
 pub enum NodeGet {}
 impl Endpoint for NodeGet {
     type Path = TargetPath;
-    type Query = WaitQuery;
+    type Query = RunQuery;
     type Body = ();
     type Answer = JobResults;
     const INFO: Info = Info {

@@ -1,10 +1,12 @@
 //! Parameters in paths and queries: one declaration parses them on the server and writes them on the client.
 
+use std::time::Duration;
+
 use crate::id::{AgentName, JobId};
 use crate::job::limits::TARGET_MAX;
 use crate::job::report::Stream;
 use crate::job::target::InvalidTarget;
-use crate::job::{Invalid, JobStatus, Target};
+use crate::job::{Invalid, JobStatus, QueueFor, Target};
 
 /// One parameter, for the documentation.
 #[derive(Debug, Clone, Copy)]
@@ -256,6 +258,36 @@ impl Params for WaitQuery {
     }
 }
 
+/// How a job that is made waits: for hosts, and for its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RunQuery {
+    /// As in [`WaitQuery`].
+    pub wait: Option<u32>,
+    /// How long hosts that are down are waited for; without it they are left out. Not with `_any`.
+    pub queue_for: Option<QueueFor>,
+}
+
+impl Params for RunQuery {
+    const PARAMS: &'static [Param] = &[
+        WaitQuery::PARAMS[0],
+        Param::integer(
+            "queue_for",
+            "seconds for which hosts that are down are waited for, 1 to 86400, instead of leaving them out; not with `_any`. Each host runs it once if it is back in time, and certainly never later",
+        ),
+    ];
+    fn from_pairs(pairs: &Pairs) -> Result<Self, Invalid> {
+        let WaitQuery { wait } = WaitQuery::from_pairs(pairs)?;
+        let queue_for = optional(pairs, "queue_for", "1 to 86400 seconds")?;
+        let queue_for = queue_for.map(|seconds| Duration::from_secs(seconds).try_into());
+        Ok(Self { wait, queue_for: queue_for.transpose()? })
+    }
+    fn to_pairs(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = WaitQuery { wait: self.wait }.to_pairs();
+        pairs.extend(self.queue_for.map(|time| ("queue_for", time.seconds().to_string())));
+        pairs
+    }
+}
+
 /// The query of a look at a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FollowQuery {
@@ -391,5 +423,26 @@ mod tests {
         assert!(text(&[("operation", "run")]).starts_with("operation must be exec"));
         let wait = parse::<WaitQuery>(&pairs(&[("wait", "abc")])).unwrap_err().to_string();
         assert_eq!(wait, "wait must be 0 to 3600 seconds, not 'abc'");
+        for (text, wrong) in [
+            ("soon", "queue_for must be 1 to 86400 seconds, not 'soon'"),
+            ("0", "queue_for must be 1 to 86400 seconds, not 0"),
+            ("90000", "queue_for must be 1 to 86400 seconds, not 90000"),
+        ] {
+            let error = parse::<RunQuery>(&pairs(&[("queue_for", text)])).unwrap_err();
+            assert_eq!(error.to_string(), wrong);
+        }
+    }
+
+    #[test]
+    fn a_run_waits_for_hosts_and_for_its_outcome() {
+        let query = RunQuery {
+            wait: Some(5),
+            queue_for: Some(Duration::from_secs(7200).try_into().unwrap()),
+        };
+        let written = query.to_pairs();
+        assert_eq!(written, [("wait", "5".to_owned()), ("queue_for", "7200".to_owned())]);
+        let written: Pairs = written.into_iter().map(|(n, v)| (n.into(), v)).collect();
+        assert_eq!(parse::<RunQuery>(&written).unwrap(), query);
+        assert_eq!(parse::<RunQuery>(&pairs(&[])).unwrap(), RunQuery::default());
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::id::{AgentName, JobId};
-use crate::job::{AgentFacts, ExecutionState, Failure, JobStatus, Labels, Operation};
+use crate::job::{AgentFacts, ClaimRule, ExecutionState, Failure, JobStatus, Labels, Operation};
 
 /// What became of a job: the same envelope for one host or many.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -176,7 +176,7 @@ pub struct Event {
     /// When.
     #[cfg_attr(feature = "openapi", schemars(with = "String"))]
     pub at: Timestamp,
-    /// What: `created`, `accepted`, `started`, `cancel_requested`, `deadline` (the job no longer starts), or the state in which an
+    /// What: `created`, `accepted`, `claimed`, `started`, `cancel_requested`, `deadline` (the job no longer starts), or the state in which an
     /// execution ended.
     pub event: String,
     /// On which host; absent if it concerns the whole job.
@@ -196,6 +196,9 @@ pub struct JobDetails {
     pub operation: Option<Operation>,
     /// Whether operation and output are withheld, because the reader neither submitted the job nor holds its operation's permission.
     pub redacted: bool,
+    /// Who may start it: every host by itself (`none`); each host once it has claimed it, because hosts that are down are waited for
+    /// until `not_after` (`host`); or the one of several candidates that has claimed it (`job`).
+    pub claim: ClaimRule,
     /// The request that made it.
     pub request_id: String,
     /// The job that it retries.

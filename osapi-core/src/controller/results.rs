@@ -76,6 +76,7 @@ impl Controller {
             summary: snapshot.summary,
             operation: full.then_some(record.operation),
             redacted: !full,
+            claim: record.claim,
             request_id: record.request_id.to_string(),
             retry_of: record.retry_of,
             timeline: snapshot.timeline,

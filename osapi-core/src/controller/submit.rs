@@ -14,9 +14,9 @@ use crate::auth::envelope::{SignError, Signed};
 use crate::backend::{Bucket, Key, Prefix, StoreError};
 use crate::clock::Timestamp;
 use crate::id::{Digest, JobId, Nonce};
-use crate::job::limits::{QUEUE_FOR_MAX, QUEUE_FOR_MIN, START_DEADLINE};
+use crate::job::limits::START_DEADLINE;
 use crate::job::record::VERSION;
-use crate::job::{ClaimRule, Host, Invalid, JobRecord, Operation, Target};
+use crate::job::{ClaimRule, Host, Invalid, JobRecord, Operation, QueueFor, Target};
 use crate::message::Order;
 
 /// What a client asks for.
@@ -29,7 +29,7 @@ pub struct Submission {
     /// When the request first arrived.
     pub arrived_at: Timestamp,
     /// How long hosts that are down are waited for; without it, silent hosts are left out. Not with `_any`.
-    pub queue_for: Option<Duration>,
+    pub queue_for: Option<QueueFor>,
     /// Makes the request safe to repeat.
     pub idempotency: Option<Idempotency>,
 }
@@ -117,20 +117,9 @@ impl Controller {
 
 /// The time from the arrival of a request to the moment after which its job no longer starts.
 fn start_within(submission: &Submission) -> Result<Duration, Invalid> {
-    let bounds = QUEUE_FOR_MIN..=QUEUE_FOR_MAX;
-    match submission.queue_for {
-        None => Ok(START_DEADLINE),
-        // Whoever is up now runs it, or nobody.
-        Some(_) if submission.target == Target::Any => {
-            Err(Invalid::new("queue_for", "used with a target that says which hosts", Target::Any))
-        }
-        Some(time) if bounds.contains(&time) => Ok(time),
-        Some(time) => {
-            let bound =
-                format!("{} to {} seconds", bounds.start().as_secs(), bounds.end().as_secs());
-            Err(Invalid::new("queue_for", bound, time.as_secs()))
-        }
-    }
+    let Some(queue_for) = submission.queue_for else { return Ok(START_DEADLINE) };
+    queue_for.check_target(&submission.target)?;
+    Ok(queue_for.duration())
 }
 
 /// Whether what is asked for has to be claimed: one host of several is to run it, or who was down may come too late.

@@ -24,6 +24,7 @@ pub struct Submitter {
 
 /// Whether an execution has to be claimed before it starts, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimRule {
     /// No claim: the signed set of hosts says it all.

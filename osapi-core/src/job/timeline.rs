@@ -26,6 +26,8 @@ pub enum Event {
     Created,
     /// It is in an agent's journal.
     Accepted,
+    /// Its host took the claim on it.
+    Claimed,
     /// It was started.
     Started,
     /// A cancel was recorded.
@@ -43,6 +45,7 @@ impl Event {
         match self {
             Self::Created => "created",
             Self::Accepted => "accepted",
+            Self::Claimed => "claimed",
             Self::Started => "started",
             Self::CancelRequested => "cancel_requested",
             Self::Deadline => "deadline",
@@ -66,6 +69,7 @@ pub(super) fn of<'a>(
         let host = Some(&row.identity.name);
         let of_host = |event| move |at| Moment { at, event, host };
         moments.extend(row.accepted_at.map(of_host(Event::Accepted)));
+        moments.extend(row.claimed_at.map(of_host(Event::Claimed)));
         moments.extend(row.started_at.map(of_host(Event::Started)));
         moments.extend(row.ended_at.map(of_host(Event::Ended(row.state))));
     }

@@ -27,8 +27,8 @@ pub struct Records<'a> {
 pub struct Verdict<'a> {
     /// Whose execution it is.
     pub host: &'a Host,
-    /// Whether the host holds the claim on it, which it takes just before it starts.
-    pub claimed: bool,
+    /// When the host took the claim on it, which it does just before it starts.
+    pub claimed_at: Option<Timestamp>,
     /// How it ended; absent while the records do not say.
     pub ended: Option<Final<'a>>,
 }
@@ -75,19 +75,21 @@ pub fn verdict<'a>(records: &Records<'a>) -> Vec<Verdict<'a>> {
 
 fn of_host<'a>(records: &Records<'a>, host: &'a Host) -> Verdict<'a> {
     if host.unreachable {
-        return Verdict { host, claimed: false, ended: Some(Final::Unreachable) };
+        return Verdict { host, claimed_at: None, ended: Some(Final::Unreachable) };
     }
     let report = || first_report(records, host).map(Final::Reported);
-    let (claimed, ended) = match (records.job.claim, claim_on(records, host)) {
-        (ClaimRule::None, _) => (false, report()),
-        (ClaimRule::Host | ClaimRule::Job, None) => (false, None),
+    let (claimed_at, ended) = match (records.job.claim, claim_on(records, host)) {
+        (ClaimRule::None, _) => (None, report()),
+        (ClaimRule::Host | ClaimRule::Job, None) => (None, None),
         (ClaimRule::Host | ClaimRule::Job, Some(claim)) => match &claim.holder {
-            Holder::Void(reason) => (false, Some(Final::Void { reason: *reason, at: claim.at })),
-            Holder::Agent { identity, .. } if *identity == host.identity => (true, report()),
-            Holder::Agent { .. } => (false, None),
+            Holder::Void(reason) => (None, Some(Final::Void { reason: *reason, at: claim.at })),
+            Holder::Agent { identity, .. } if *identity == host.identity => {
+                (Some(claim.at), report())
+            }
+            Holder::Agent { .. } => (None, None),
         },
     };
-    Verdict { host, claimed, ended }
+    Verdict { host, claimed_at, ended }
 }
 
 /// The claim under which `host` would start.

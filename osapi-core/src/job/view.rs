@@ -18,7 +18,7 @@
 //!   .facts() -> &JobFacts · .cancel_requested_at() -> Option<Timestamp>
 //!   .admission(&Identity) -> Admission<'_>     may a report of it be written: Open, Present(&ReportFacts), NotAddressed, NotClaimed, NotTheirs
 //!   .unclaimed_count() · .unclaimed() -> impl Iterator<Item = &Identity> · .is_awaited(&Identity) · .holds_claim(&Identity)
-//! Row { identity, state, cancel_requested, accepted_at, started_at, ended_at, not_taken, report: Option<&ReportFacts> } · .is_final()
+//! Row { identity, state, cancel_requested, accepted_at, claimed_at, started_at, ended_at, not_taken, report: Option<&ReportFacts> } · .is_final()
 //! ```
 //!
 //! A record that is told before its job has a view is the caller's to keep, or to read again. Hosts are in the order of their names. A job
@@ -53,6 +53,8 @@ pub struct Row<'a> {
     /// When this controller first heard that it is in the agent's journal, by the controller's clock. A hint: after a restart, or on
     /// another controller, it may be absent.
     pub accepted_at: Option<Timestamp>,
+    /// When its host took the claim on it, by the clock of the controller that gave it.
+    pub claimed_at: Option<Timestamp>,
     /// When it was started, by the agent's clock.
     pub started_at: Option<Timestamp>,
     /// When it ended: by the agent's clock, or by that of the controller which made its claim void.
@@ -109,7 +111,7 @@ fn row_of<'a>(
     let mut heard = Words::default();
     mine().for_each(|word| heard.absorb(word.instance, word.word));
     let ended = verdict.ended;
-    let said = said(heard.said(), verdict.claimed);
+    let said = said(heard.said(), verdict.claimed_at.is_some());
     let state = ended.map_or_else(|| unended(facts, said, known_until), |ended| ended.state());
     let report = if let Some(Final::Reported(report)) = ended { Some(report) } else { None };
     let is_open = ended.is_none();
@@ -117,6 +119,7 @@ fn row_of<'a>(
         identity,
         state,
         cancel_requested: cancelled && is_open,
+        claimed_at: verdict.claimed_at,
         accepted_at: mine().filter(|heard| heard.word.is_taken()).map(|heard| heard.at).min(),
         started_at: started_at(report, heard.said().filter(|_| is_open)),
         ended_at: match ended {

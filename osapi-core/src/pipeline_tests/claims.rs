@@ -115,7 +115,7 @@ impl Fleet {
 
     fn queued(&self, n: usize, program: &str, seconds: u64) -> Submission {
         let target = Target::Host(self.hosts[n].name.parse().unwrap());
-        let queue_for = Some(Duration::from_secs(seconds));
+        let queue_for = Some(Duration::from_secs(seconds).try_into().unwrap());
         Submission { queue_for, ..self.submission(target, program) }
     }
 

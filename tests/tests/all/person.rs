@@ -220,3 +220,33 @@ fn keys_and_credential_are_for_their_owner_alone_and_the_credential_goes_with_th
     assert!(!credential.exists());
     machine.typed("osapi exec -- true").run().exits(125).explains(&["osapi start"]);
 }
+
+#[test]
+fn a_host_that_may_be_down_is_waited_for() {
+    let (machine, server) = started();
+    let here = |line: &str| machine.typed(line).run();
+    let agents = here("osapi agent list --json").exits(0).json();
+    let name = agents["agents"][0]["name"].as_str().unwrap().to_owned();
+    // It is up: nothing has to be waited for, and it is claimed all the same.
+    let exec = format!("osapi exec -T {name} --queue-for 2h -- echo hello");
+    here(&exec).exits(0).prints("hello\n").quietly();
+    let job = server.api().jobs()[0].clone();
+    let details = here(&format!("osapi job get --json {job}")).exits(0).json();
+    assert_eq!(details["claim"], "host", "{details}");
+    let shown = here(&format!("osapi job get {job}")).exits(0).out();
+    for word in ["waits", "for hosts that are down", "claimed", "succeeded"] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+    here(&format!("osapi node get -T {name} --queue-for 30")).exits(0);
+    let detached = here("osapi shell -T _all -y --queue-for 90m --detach 'echo later'");
+    let job = detached.exits(0).line();
+    here(&format!("osapi job get --wait 30 {job}")).exits(0);
+
+    here("osapi exec --queue-for 2h -- uptime").exits(2).explains(&["--queue-for", "-T", "_any"]);
+    here(&format!("osapi exec -T {name} --queue-for 2d -- uptime"))
+        .exits(2)
+        .explains(&["--queue-for", "24 hours"]);
+    let body = serde_json::json!({ "command": "true" });
+    let any = server.api().post("/v1/node/_any/command/exec?queue_for=60", &body);
+    assert_eq!(any.refuses(400, "invalid_value").json()["field"], "queue_for");
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use osapi_core::api::Endpoint;
 use osapi_core::api::endpoints::{CommandExec, CommandShell, JobGet, NodeGet};
-use osapi_core::api::params::{TargetPath, WaitQuery};
+use osapi_core::api::params::{RunQuery, TargetPath};
 use osapi_core::api::types::JobResults;
 use osapi_core::auth::authorize::Permit;
 use osapi_core::controller::{Controller, Idempotency, Submission};
@@ -51,15 +51,16 @@ async fn make_job<E>(
     call: Call<E>,
 ) -> Outcome<JobResults>
 where
-    E: Endpoint<Path = TargetPath, Query = WaitQuery>,
+    E: Endpoint<Path = TargetPath, Query = RunQuery>,
 {
     let idempotency = idempotency(&call)?;
     let preferred = prefer::respond_async(&call.head.headers);
-    let wait = if preferred { Some(0) } else { call.query.wait };
+    let RunQuery { wait, queue_for } = call.query;
+    let wait = if preferred { Some(0) } else { wait };
     let wait = wait.map(|seconds| Duration::from_secs(seconds.into()));
     let Call { path: TargetPath { target }, arrived_at, hurry, .. } = call;
 
-    let submission = Submission { operation, target, arrived_at, idempotency, queue_for: None };
+    let submission = Submission { operation, target, arrived_at, idempotency, queue_for };
     let job = controller.submit(permit, submission).await?;
     let body = outcome(controller, permit, job, wait, &hurry).await?;
     if body.status.is_settled() {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use osapi_core::job::QueueFor;
 use osapi_core::job::limits::{TIMEOUT_DEFAULT_S, TIMEOUT_MAX_S, TIMEOUT_MIN_S};
 
 /// A text that is no time.
@@ -19,6 +20,8 @@ pub(crate) enum InvalidDuration {
     Life,
     #[error("must be at most 3600 seconds")]
     Wait,
+    #[error("must be 1 second to 24 hours, such as 90m or 2h")]
+    QueueFor,
 }
 
 /// A command's timeout: a bare number is seconds.
@@ -86,6 +89,12 @@ impl FromStr for Wait {
     }
 }
 
+/// How long hosts that are down are waited for: a bare number is seconds.
+pub(crate) fn queue_for(text: &str) -> Result<QueueFor, InvalidDuration> {
+    let seconds = number(text).or_else(|| with_units(text)).ok_or(InvalidDuration::NoTime)?;
+    Duration::from_secs(seconds).try_into().map_err(|_| InvalidDuration::QueueFor)
+}
+
 fn number(text: &str) -> Option<u64> {
     // `parse` alone would take "+5".
     text.bytes().all(|c| c.is_ascii_digit()).then(|| text.parse().ok())?
@@ -148,6 +157,18 @@ mod tests {
         assert_eq!("90".parse::<Life>(), Err(InvalidDuration::NoLife));
         assert_eq!("0d".parse::<Life>(), Err(InvalidDuration::Life));
         assert_eq!("99999999999999999999d".parse::<Life>(), Err(InvalidDuration::NoLife));
+    }
+
+    #[test]
+    fn hosts_are_waited_for_up_to_a_day() {
+        let of = |text| queue_for(text).map(QueueFor::seconds);
+        for (text, seconds) in [("30", 30), ("90m", 5400), ("2h", 7200), ("1d", 86_400)] {
+            assert_eq!(of(text), Ok(seconds), "{text}");
+        }
+        for text in ["0", "25h", "99999999999999"] {
+            assert_eq!(of(text), Err(InvalidDuration::QueueFor), "{text}");
+        }
+        assert_eq!(of("soon"), Err(InvalidDuration::NoTime));
     }
 
     #[test]

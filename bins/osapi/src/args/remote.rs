@@ -8,10 +8,10 @@ use osapi_core::api::endpoints::{
 };
 use osapi_core::api::params::JobsQuery;
 use osapi_core::id::{AgentName, JobId};
-use osapi_core::job::{JobStatus, Target};
+use osapi_core::job::{JobStatus, QueueFor, Target};
 
 use super::Format;
-use super::duration::Wait;
+use super::duration::{Wait, queue_for};
 use super::nats::InviteArgs;
 use super::run::{ExecLongArgs, ShellLongArgs};
 use super::target::{HELP, target};
@@ -60,6 +60,9 @@ pub(crate) enum CommandCommand {
 pub(crate) struct NodeGetArgs {
     #[arg(short = 'T', visible_short_alias = 't', long, default_value = Target::ANY, value_parser = target, help = HELP)]
     pub(crate) target: Target,
+    /// Wait so long for hosts that are down, 1 second to 24 hours: 30, 90m, 2h
+    #[arg(long, value_name = "TIME", value_parser = queue_for)]
+    pub(crate) queue_for: Option<QueueFor>,
     #[command(flatten)]
     pub(crate) format: Format,
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use osapi_core::job::{Exec, Invalid, Operation, Shell, Target};
+use osapi_core::job::{Exec, Invalid, Operation, QueueFor, Shell, Target};
 
 use super::Format;
 use super::csv::CsvArgs;
-use super::duration::Timeout;
+use super::duration::{Timeout, queue_for};
 use super::target::{HELP, target};
 
 /// Where and how a command runs: the same in every form.
@@ -29,6 +29,9 @@ pub(crate) struct RunArgs {
     /// Run on all hosts without asking
     #[arg(short, long)]
     pub(crate) yes: bool,
+    /// Wait so long for hosts that are down, 1 second to 24 hours: 30, 90m, 2h
+    #[arg(long, value_name = "TIME", value_parser = queue_for, conflicts_with = "local")]
+    pub(crate) queue_for: Option<QueueFor>,
     /// Do not wait; print the job's id and leave
     #[arg(long, conflicts_with = "local")]
     pub(crate) detach: bool,
@@ -170,7 +173,22 @@ fn exec(command: String, args: Vec<String>, options: RunArgs) -> Result<Run, Inv
 
 fn checked(what: What, options: RunArgs) -> Result<Run, Invalid> {
     what.operation().validate()?;
+    check_queue_for(options.queue_for, &options.target)?;
     Ok(Run { what, options })
+}
+
+/// Makes sure that what is waited for are hosts that were named.
+///
+/// # Errors
+/// When a time is given, and the target is `_any`.
+pub(crate) fn check_queue_for(time: Option<QueueFor>, target: &Target) -> Result<(), Invalid> {
+    match (time, target) {
+        (Some(_), Target::Any) => {
+            let bound = "used with -T and the hosts to wait for (names, a label, _all)";
+            Err(Invalid::new("--queue-for", bound, target))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The last of several values of one variable counts, as in env(1).

@@ -191,6 +191,33 @@ fn json_has_one_short_name() {
 }
 
 #[test]
+fn hosts_are_waited_for_by_a_target_that_names_them() {
+    for words in [&["exec", "--", "x"][..], &["shell", "x"]] {
+        let words = [&["osapi"], &words[..1], &["-T", "db-03", "--queue-for", "2h"], &words[1..]];
+        let queue_for = run(&words.concat()).options.queue_for;
+        assert_eq!(queue_for.map(|time| time.seconds()), Some(7200));
+    }
+    match parse(&["osapi", "node", "get", "-T", "_all", "--queue-for", "90"]).command {
+        Command::Remote(Remote::Node(NodeCommand::Get(args))) => {
+            assert_eq!(args.queue_for.map(|time| time.seconds()), Some(90));
+        }
+        other => panic!("{other:?}"),
+    }
+    let any = match parse(&["osapi", "exec", "--queue-for", "2h", "--", "x"]).command {
+        Command::Exec(args) => args.into_run().unwrap_err().to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        any,
+        "--queue-for must be used with -T and the hosts to wait for (names, a label, _all), not _any"
+    );
+    let text = refused(&["osapi", "exec", "-T", "x", "--queue-for", "25h", "--", "x"]);
+    assert!(text.contains("--queue-for") && text.contains("1 second to 24 hours"), "{text}");
+    let local = ["osapi", "exec", "--local", "-T", "x", "--queue-for", "2h", "--", "x"];
+    assert!(refused(&local).contains("cannot be used"));
+}
+
+#[test]
 fn a_detached_local_run_makes_no_sense() {
     assert!(
         refused(&["osapi", "exec", "--local", "--detach", "--", "x"]).contains("cannot be used")

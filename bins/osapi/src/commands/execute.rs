@@ -6,13 +6,13 @@ use std::time::Duration;
 use osapi_client::{Client, Command, Error, Job, JobOutcome, Surrounded};
 use osapi_core::api::types::JobResults;
 use osapi_core::id::JobId;
-use osapi_core::job::{Exec, Shell, Target};
+use osapi_core::job::{Exec, QueueFor, Shell, Target};
 use serde::Serialize;
 
 use super::output;
 use crate::args::Format;
 use crate::args::remote::NodeGetArgs;
-use crate::args::run::{Run, What};
+use crate::args::run::{Run, RunArgs, What, check_queue_for};
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::render::{Screen, Side, outcome};
@@ -27,10 +27,10 @@ use crate::render::{Screen, Side, outcome};
 pub(crate) async fn run(client: &Client, run: Run, screen: &mut Screen) -> Result<Exit> {
     let Run { what, options } = run;
     if options.detach {
-        let job = submit(client, what, &options.target).await?;
+        let job = submit(client, what, &options).await?;
         return detached(job.id(), options.format, screen);
     }
-    let outcome = send(client, what, &options.target).await?;
+    let outcome = send(client, what, &options).await?;
     show(client, outcome, options.format, screen).await
 }
 
@@ -39,7 +39,8 @@ pub(crate) async fn run(client: &Client, run: Run, screen: &mut Screen) -> Resul
 /// # Errors
 /// When they cannot be asked, or what they said cannot be learned.
 pub(crate) async fn facts(client: &Client, args: NodeGetArgs, screen: &mut Screen) -> Result<Exit> {
-    let outcome = client.node(&args.target).facts().send().await?;
+    check_queue_for(args.queue_for, &args.target)?;
+    let outcome = waiting(client.node(&args.target).facts(), args.queue_for).send().await?;
     show(client, outcome, args.format, screen).await
 }
 
@@ -48,28 +49,37 @@ pub(crate) async fn count_hosts(client: &Client, target: &Target) -> Option<u32>
     client.target(target).preview().await.ok().map(|preview| preview.count)
 }
 
-async fn send(client: &Client, what: What, target: &Target) -> Result<JobOutcome, Error> {
+async fn send(client: &Client, what: What, options: &RunArgs) -> Result<JobOutcome, Error> {
     match what {
-        What::Exec(command) => exec(client, target, command).send().await,
-        What::Shell(script) => shell(client, target, script).send().await,
+        What::Exec(command) => exec(client, options, command).send().await,
+        What::Shell(script) => shell(client, options, script).send().await,
     }
 }
 
-async fn submit(client: &Client, what: What, target: &Target) -> Result<Job, Error> {
+async fn submit(client: &Client, what: What, options: &RunArgs) -> Result<Job, Error> {
     match what {
-        What::Exec(command) => exec(client, target, command).submit().await,
-        What::Shell(script) => shell(client, target, script).submit().await,
+        What::Exec(command) => exec(client, options, command).submit().await,
+        What::Shell(script) => shell(client, options, script).submit().await,
     }
 }
 
-fn exec(client: &Client, target: &Target, exec: Exec) -> Command<Exec> {
+fn exec(client: &Client, options: &RunArgs, exec: Exec) -> Command<Exec> {
     let Exec { command, args, cwd, env, timeout } = exec;
-    surrounded(client.node(target).exec(command).args(args), cwd, env, timeout)
+    let command = client.node(&options.target).exec(command).args(args);
+    waiting(surrounded(command, cwd, env, timeout), options.queue_for)
 }
 
-fn shell(client: &Client, target: &Target, shell: Shell) -> Command<Shell> {
+fn shell(client: &Client, options: &RunArgs, shell: Shell) -> Command<Shell> {
     let Shell { command, cwd, env, timeout } = shell;
-    surrounded(client.node(target).shell(command), cwd, env, timeout)
+    let command = client.node(&options.target).shell(command);
+    waiting(surrounded(command, cwd, env, timeout), options.queue_for)
+}
+
+fn waiting<O>(command: Command<O>, queue_for: Option<QueueFor>) -> Command<O> {
+    match queue_for {
+        Some(time) => command.queue_for(time.duration()),
+        None => command,
+    }
 }
 
 fn surrounded<O: Surrounded>(

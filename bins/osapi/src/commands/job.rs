@@ -2,6 +2,7 @@
 
 use osapi_client::Client;
 use osapi_core::api::types::JobDetails;
+use osapi_core::job::ClaimRule;
 use serde::Serialize;
 
 use super::output;
@@ -51,7 +52,8 @@ async fn get(client: &Client, args: &JobGetArgs, screen: &mut Screen) -> Result<
     screen.block(Side::Out, &table::job(&details))?;
     screen.block(Side::Out, "\n")?;
     let hosts = output::complete(client, args.id, &details.results).await?;
-    Ok(outcome::blocks(screen, args.id, &hosts)?)
+    let until = (details.claim == ClaimRule::Host).then_some(details.summary.not_after);
+    Ok(outcome::blocks(screen, args.id, &hosts, until)?)
 }
 
 async fn cancel(client: &Client, args: &JobArgs, screen: &mut Screen) -> Result<()> {

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use osapi_core::api::types::{Gap, HostResult};
+use osapi_core::clock::Timestamp;
 use osapi_core::id::JobId;
 use osapi_core::job::{ExecutionState, Operation};
 
@@ -25,15 +26,20 @@ pub(crate) fn write(screen: &mut Screen, job: JobId, hosts: &[Shown]) -> io::Res
     match hosts {
         [] => screen.line(Side::Err, &format!("osapi: job {job} has no host")),
         [host] => one(screen, job, host),
-        hosts => blocks(screen, job, hosts),
+        hosts => blocks(screen, job, hosts, None),
     }
 }
 
-/// Writes a block per host, also if there is only one.
-pub(crate) fn blocks(screen: &mut Screen, job: JobId, hosts: &[Shown]) -> io::Result<()> {
+/// Writes a block per host, also if there is only one. `until` is when hosts that are down are no longer waited for, if they are.
+pub(crate) fn blocks(
+    screen: &mut Screen,
+    job: JobId,
+    hosts: &[Shown],
+    until: Option<Timestamp>,
+) -> io::Result<()> {
     for host in hosts {
         block(screen, host)?;
-        notes(screen, job, host)?;
+        notes(screen, job, host, until)?;
     }
     Ok(())
 }
@@ -44,7 +50,7 @@ fn one(screen: &mut Screen, job: JobId, host: &Shown) -> io::Result<()> {
     if let Some(value) = &host.row.value {
         screen.block(Side::Out, &facts::text(value))?;
     }
-    notes(screen, job, host)
+    notes(screen, job, host, None)
 }
 
 /// The head and standard output go to standard output, so that a pipe tells the hosts apart; standard error goes to standard error
@@ -63,7 +69,12 @@ fn block(screen: &mut Screen, host: &Shown) -> io::Result<()> {
 }
 
 /// What the bytes alone do not tell, on standard error.
-fn notes(screen: &mut Screen, job: JobId, host: &Shown) -> io::Result<()> {
+fn notes(
+    screen: &mut Screen,
+    job: JobId,
+    host: &Shown,
+    until: Option<Timestamp>,
+) -> io::Result<()> {
     let row = &host.row;
     let mut note =
         |text: String| screen.line(Side::Err, &format!("osapi: {}: {text}", row.hostname));
@@ -84,7 +95,7 @@ fn notes(screen: &mut Screen, job: JobId, host: &Shown) -> io::Result<()> {
     if is_withheld(row) {
         note("its output is not shown: you may not see it".into())?;
     }
-    ending(job, row).map_or(Ok(()), note)
+    ending(job, row, until).map_or(Ok(()), note)
 }
 
 /// It ended, and its output is not there: the reader neither made the job nor holds its operation's permission.
@@ -113,7 +124,7 @@ fn state(state: ExecutionState) -> String {
 }
 
 /// How it ended, if the exit code alone does not tell.
-fn ending(job: JobId, row: &HostResult) -> Option<String> {
+fn ending(job: JobId, row: &HostResult, until: Option<Timestamp>) -> Option<String> {
     let because = || row.error.as_ref().map(|error| format!(": {}", error.message));
     let because = || because().unwrap_or_default();
     Some(match row.status {
@@ -143,7 +154,11 @@ fn ending(job: JobId, row: &HostResult) -> Option<String> {
             "no answer: the command may or may not have run; 'osapi job get {job}' shows an answer that comes later"
         ),
         ExecutionState::Pending | ExecutionState::Accepted | ExecutionState::Running => {
-            format!("still {}{}; 'osapi job get {job}' shows how it goes on", row.status, because())
+            let waits = until.filter(|_| row.status == ExecutionState::Pending);
+            let waits = waits.map(|until| format!(", waited for until {}", time::moment(until)));
+            let (status, because) = (row.status, because());
+            let waits = waits.unwrap_or_default();
+            format!("still {status}{because}{waits}; 'osapi job get {job}' shows how it goes on")
         }
     })
 }

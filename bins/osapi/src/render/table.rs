@@ -6,7 +6,7 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 use osapi_core::api::types::{AgentInfo, HealthStatus, JobDetails, JobSummary, TargetHost};
 use osapi_core::id::AgentName;
-use osapi_core::job::AgentFacts;
+use osapi_core::job::{AgentFacts, ClaimRule};
 
 use super::{escape, excerpt, time};
 
@@ -114,6 +114,7 @@ pub(crate) fn job(job: &JobDetails) -> String {
             Some(("submitter", summary.submitter.clone())),
             Some(("created", time::moment(summary.created_at))),
             Some(("starts before", time::moment(summary.not_after))),
+            waits(job).map(|text| ("waits", text)),
             job.retry_of.map(|id| ("retry of", id.to_string())),
             Some(("request", job.request_id.clone())),
         ]
@@ -127,6 +128,14 @@ pub(crate) fn job(job: &JobDetails) -> String {
     });
     text.push_str(&columns(&["TIME", "EVENT", "HOST"], events));
     text
+}
+
+/// For whom it waits, if it does.
+fn waits(job: &JobDetails) -> Option<String> {
+    match job.claim {
+        ClaimRule::Host => Some("for hosts that are down, until then".into()),
+        ClaimRule::None | ClaimRule::Job => None,
+    }
 }
 
 /// The health in detail.

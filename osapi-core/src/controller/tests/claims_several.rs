@@ -12,7 +12,7 @@ fn seconds(n: u64) -> Duration {
 }
 
 fn queued(fleet: &Fleet, time: Duration) -> Submission {
-    Submission { queue_for: Some(time), ..submission(fleet, Target::All) }
+    Submission { queue_for: Some(time.try_into().unwrap()), ..submission(fleet, Target::All) }
 }
 
 async fn until_state_of(controller: &Controller, job: JobId, state: ExecutionState) {

@@ -29,8 +29,8 @@ enum Standing {
     Unreachable,
     /// Yes, or once it is claimed.
     Open,
-    /// Yes, its host holds the claim.
-    Claimed,
+    /// Yes, its host holds the claim, since then.
+    Claimed { at: Timestamp },
     /// No, for ever.
     Void { reason: VoidReason, at: Timestamp },
 }
@@ -58,7 +58,7 @@ impl Execution {
     pub(super) fn is_entitled(&self, rule: ClaimRule) -> bool {
         match rule {
             ClaimRule::None => self.is_open(),
-            ClaimRule::Host | ClaimRule::Job => self.standing == Standing::Claimed,
+            ClaimRule::Host | ClaimRule::Job => self.is_claimed(),
         }
     }
 
@@ -76,15 +76,19 @@ impl Execution {
     }
 
     /// Its host holds the claim, or nobody ever will. A claim is written once, so the first is the only one.
-    pub(super) fn on_claim(&mut self, void: Option<(VoidReason, Timestamp)>) -> bool {
+    pub(super) fn on_claim(&mut self, void: Option<VoidReason>, at: Timestamp) -> bool {
         let is_open = self.is_open();
         if is_open {
             self.standing = match void {
-                None => Standing::Claimed,
-                Some((reason, at)) => Standing::Void { reason, at },
+                None => Standing::Claimed { at },
+                Some(reason) => Standing::Void { reason, at },
             };
         }
         is_open
+    }
+
+    fn is_claimed(&self) -> bool {
+        matches!(self.standing, Standing::Claimed { .. })
     }
 
     pub(super) fn on_word(&mut self, instance: InstanceId, word: Word, at: Timestamp) -> bool {
@@ -105,10 +109,10 @@ impl Execution {
         self.state = match (self.standing, self.report(facts.claim)) {
             (Standing::Unreachable, _) => ExecutionState::Unreachable,
             (Standing::Void { reason, .. }, _) => reason.state(),
-            (Standing::Open | Standing::Claimed, Some(report)) => report.state,
-            (Standing::Open | Standing::Claimed, None) => {
+            (Standing::Open | Standing::Claimed { .. }, Some(report)) => report.state,
+            (Standing::Open | Standing::Claimed { .. }, None) => {
                 let words = self.words.as_ref().and_then(|words| words.said());
-                unended(facts, said(words, self.standing == Standing::Claimed), known_until)
+                unended(facts, said(words, self.is_claimed()), known_until)
             }
         };
         if self.state.is_final() {
@@ -119,7 +123,7 @@ impl Execution {
     /// When time alone settles it; absent if it is settled.
     pub(super) fn due(&self, facts: &JobFacts) -> Option<Timestamp> {
         let words = self.words.as_ref().and_then(|words| words.said());
-        let due = || facts.due(said(words, self.standing == Standing::Claimed));
+        let due = || facts.due(said(words, self.is_claimed()));
         (!self.state.is_settled()).then(due)
     }
 
@@ -133,7 +137,7 @@ impl Execution {
             (_, _, Some(report)) => Some(report.ended_at.max(facts.created_at).min(last)),
             (_, _, None) => {
                 let words = self.words.as_ref().and_then(|words| words.said());
-                Some(facts.due(said(words, self.standing == Standing::Claimed)))
+                Some(facts.due(said(words, self.is_claimed())))
             }
         }
     }
@@ -146,10 +150,14 @@ impl Execution {
             state: self.state,
             cancel_requested: cancelled && !self.state.is_final(),
             accepted_at: self.accepted_at,
+            claimed_at: match self.standing {
+                Standing::Claimed { at } => Some(at),
+                Standing::Unreachable | Standing::Open | Standing::Void { .. } => None,
+            },
             started_at: started_at(report, words.said()),
             ended_at: match self.standing {
                 Standing::Void { at, .. } => Some(at),
-                Standing::Unreachable | Standing::Open | Standing::Claimed => {
+                Standing::Unreachable | Standing::Open | Standing::Claimed { .. } => {
                     report.map(|report| report.ended_at)
                 }
             },

@@ -279,18 +279,18 @@ impl JobView {
     fn claim_one(&mut self, name: &AgentName, claim: &ClaimRecord) -> bool {
         let Some(at) = by_name(&self.executions, name) else { return false };
         let (void, is_addressed) = match &claim.holder {
-            Holder::Void(reason) => (Some((*reason, claim.at)), true),
+            Holder::Void(reason) => (Some(*reason), true),
             Holder::Agent { identity, .. } => (None, *identity == *self.executions[at].identity),
         };
         let is_first = is_addressed && self.executions[at].is_open();
         self.unclaimed -= usize::from(is_first);
-        is_first && self.change(at, |execution| execution.on_claim(void))
+        is_first && self.change(at, |execution| execution.on_claim(void, claim.at))
     }
 
     /// The claim on the whole job. It is written once, so the first that is told is the only one. The claimant is shown from then on.
     fn claim_whole(&mut self, claim: &ClaimRecord) -> bool {
         let (void, at) = match &claim.holder {
-            Holder::Void(reason) => (Some((*reason, claim.at)), Some(self.shown)),
+            Holder::Void(reason) => (Some(*reason), Some(self.shown)),
             Holder::Agent { identity, .. } => (None, position(&self.executions, identity)),
         };
         let is_open = |at: &usize| self.executions.get(*at).is_some_and(Execution::is_open);
@@ -298,7 +298,7 @@ impl JobView {
             None => false,
             Some(at) => {
                 self.unclaimed = 0;
-                self.executions[at].on_claim(void);
+                self.executions[at].on_claim(void, claim.at);
                 self.executions[at].refresh(&self.facts, self.known_until);
                 self.shown = at;
                 self.count();

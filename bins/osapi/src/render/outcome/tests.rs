@@ -132,3 +132,20 @@ fn operations_read_as_they_are_typed() {
     let shell = Shell::new("echo 'hi'");
     assert_eq!(operation(&Operation::Shell(shell)), r"shell 'echo '\''hi'\'''");
 }
+
+#[test]
+fn a_host_that_is_waited_for_says_until_when() {
+    let paper = Paper::default();
+    let mut taken = host("web-02", ExecutionState::Accepted, b"", b"");
+    taken.row.stdout = None;
+    let hosts = [host("db-03", ExecutionState::Pending, b"", b""), taken];
+    let until = Timestamp::from_unix_millis(1_800_000_000_000);
+    blocks(&mut paper.screen(false, false), job(), &hosts, Some(until)).unwrap();
+    let err = paper.err_text();
+    let (first, second) = err.split_once('\n').unwrap();
+    assert!(
+        first.starts_with("osapi: db-03: still pending, waited for until 2027-01-15 08:00:00Z; "),
+        "{first}"
+    );
+    assert!(second.starts_with("osapi: web-02: still accepted; "), "{second}");
+}
