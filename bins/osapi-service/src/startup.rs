@@ -47,6 +47,14 @@ pub fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// Runs a whole program, and tells how it ended.
+#[must_use]
+pub fn run(program: impl Future<Output = Result<(), Fault>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Fault::because("cannot start", &error));
+    end(runtime.and_then(|runtime| runtime.block_on(program)))
+}
+
 /// The end of a program: its error, if there is one, on standard error, and its exit code.
 #[must_use]
 pub fn end(result: Result<(), Fault>) -> ExitCode {

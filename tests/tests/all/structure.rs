@@ -67,6 +67,14 @@ fn the_agent_links_no_http() {
 }
 
 #[test]
+fn what_programs_share_brings_neither_http_nor_commands_with_it() {
+    none_of(&["hyper", "hyper-util", "osapi-server", "osapi-agent"], &links("osapi-service", &[]));
+    let features = features("osapi-service");
+    assert!(features.contains("nats"), "{features:?}");
+    none_of(&["process", "agent", "controller", "embedded", "default"], &features);
+}
+
+#[test]
 fn the_contract_needs_no_runtime() {
     let crates = links("osapi-core", &["--no-default-features"]);
     assert!(crates.contains("serde"), "{crates:?}");

@@ -55,17 +55,13 @@ struct Args {
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
-    startup::end(begin(Args::parse()))
-}
-
-fn begin(args: Args) -> Result<(), Fault> {
-    prepare_this_process()
-        .map_err(|error| Fault::because("cannot run commands on this machine", &error))?;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Fault::because("cannot start", &error))?
-        .block_on(run(args))
+    let args = Args::parse();
+    match prepare_this_process() {
+        Ok(()) => startup::run(run(args)),
+        Err(error) => {
+            startup::end(Err(Fault::because("cannot run commands on this machine", &error)))
+        }
+    }
 }
 
 async fn run(args: Args) -> Result<(), Fault> {
@@ -85,6 +81,9 @@ async fn run(args: Args) -> Result<(), Fault> {
         }
         None => (Member::open(&layout).map_err(|error| words::no_member(&error))?, None),
     };
+    let identity = &member.keys.identity;
+    let named = identity.check_name(&layout.agent(), config.agent.name.as_ref());
+    named.map_err(|error| words::other_name(&error))?;
     let ended = on_member(member, joining, &config, &layout, shutdown.token()).await;
     drop(dir);
     ended

@@ -109,6 +109,13 @@ pub(super) fn no_member(error: &MemberError) -> Fault {
     }
 }
 
+/// The configuration is for another agent.
+pub(super) fn other_name(error: &KeyError) -> Fault {
+    Fault::because("cannot start", error).exit(Fault::USAGE).hint(
+        "an agent has the name by which it was invited: remove 'agent.name' from its configuration",
+    )
+}
+
 /// No agent was made.
 pub(super) fn not_joined(error: &MemberError, layout: &Layout) -> Fault {
     let fault = Fault::because("cannot join", error);

@@ -50,15 +50,7 @@ struct Args {
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
-    startup::end(begin(Args::parse()))
-}
-
-fn begin(args: Args) -> Result<(), Fault> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Fault::because("cannot start", &error))?
-        .block_on(run(args))
+    startup::run(run(Args::parse()))
 }
 
 async fn run(args: Args) -> Result<(), Fault> {

@@ -113,13 +113,20 @@ impl AgentKeys {
 
 impl AgentIdentity {
     fn check(&self, dir: &Path, setup: AgentSetup<'_>) -> Result<(), KeyError> {
-        let path = || dir.to_owned();
-        match setup.name {
-            _ if self.root != setup.root => {
-                Err(KeyError::OtherFleet { path: path(), root: self.root })
-            }
+        if self.root != setup.root {
+            return Err(KeyError::OtherFleet { path: dir.to_owned(), root: self.root });
+        }
+        self.check_name(dir, setup.name)
+    }
+
+    /// Sees to it that the agent in `dir` has the name that is configured, if one is.
+    ///
+    /// # Errors
+    /// When it has another.
+    pub fn check_name(&self, dir: &Path, configured: Option<&AgentName>) -> Result<(), KeyError> {
+        match configured {
             Some(configured) if *configured != self.name => Err(KeyError::OtherName {
-                path: path(),
+                path: dir.to_owned(),
                 stored: self.name.clone(),
                 configured: configured.clone(),
             }),

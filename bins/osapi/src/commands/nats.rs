@@ -61,7 +61,12 @@ pub(crate) fn config(args: NatsConfigArgs, layout: &Layout, screen: &mut Screen)
 
 fn refuse_existing(out: &Path, typed: &Path) -> Result<()> {
     match fs::symlink_metadata(out) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = out.parent().filter(|parent| !parent.is_dir());
+            parent.map_or(Ok(()), |parent| {
+                Err(CliError::usage(format!("there is no directory '{}'", parent.display())))
+            })
+        }
         Err(error) => {
             let what = format!("cannot look at '{}'", typed.display());
             Err(CliError::because(what, &error).exit(Exit::USAGE))

@@ -48,6 +48,9 @@ fn a_file_that_is_no_good_is_refused_with_its_fault_and_nothing_is_made() {
     refused(&fleet, "a", &fleet.machine().path("none"), 2, &["none", "No such file"]);
 
     fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let join = fleet.agent("a", ["--join", file.to_str().unwrap()]).env("OSAPI_AGENT_NAME", "x");
+    join.run().exits(2).prints("").explains(&["'web-01', not 'x'", "agent.name"]);
+    assert!(!fleet.host_dir("a").join("agent").exists());
     let join = fleet.agent("a", ["--join", file.to_str().unwrap()]);
     let joined = Daemon::until(join, "'web-01' has joined fleet");
     assert!(joined.stop().0.success());
@@ -72,6 +75,18 @@ fn a_file_is_used_once_and_a_directory_has_one_agent_of_one_fleet() {
     assert_eq!(fs::read(fleet.host_dir("a").join("agent/identity.json")).unwrap(), identity);
     let again = Daemon::until(fleet.agent("a", []), "takes jobs");
     assert!(again.stop().0.success());
+}
+
+#[test]
+fn a_name_that_another_host_has_is_refused_and_nothing_is_left() {
+    let fleet = Site::start();
+    let first = fleet.join("web-01");
+    let file = fleet.invite("web-01");
+    let words = ["another host is registered", "osapi agent remove web-01", "used again"];
+    refused(&fleet, "b", &file, 125, &words);
+    let ran = fleet.osapi(["exec", "-T", "web-01", "--", "true"]).run();
+    ran.exits(0);
+    assert!(first.stop().0.success());
 }
 
 #[test]
@@ -136,6 +151,8 @@ fn credentials_that_the_broker_does_not_know_end_an_agent_with_the_error() {
     assert!(fleet.join("web-01").stop().0.success());
     let agent = fleet.agent("web-01", []).env("OSAPI_NATS_SERVERS", other.broker_url());
     agent.run().exits(125).prints("").explains(&["refuses the login", "nats.credentials"]);
+    let named = fleet.agent("web-01", []).env("OSAPI_AGENT_NAME", "web-02").run();
+    named.exits(2).prints("").explains(&["'web-01', not 'web-02'", "agent.name"]);
     let spaced = fleet.agent("web-01", []).env("OSAPI_NATS_NAMESPACE", "my fleet").run();
     spaced.exits(2).prints("").explains(&["my fleet", "1 to 32 letters"]);
 }
@@ -199,6 +216,7 @@ fn a_broker_is_set_up_once_in_a_directory_and_its_keys_stay() {
     let machine = Machine::new();
     let config = |args: &[&str]| admin(&machine, &[&["nats", "config"], args].concat()).run();
     for (args, words) in [
+        (vec!["--out", "none/nats"], vec!["there is no directory", "none"]),
         (vec!["--out", "nats", "--namespace", "my fleet"], vec!["my fleet", "1 to 32 letters"]),
         (vec!["--out", "nats", "--listen", "0.0.0.0:4222"], vec!["how hosts reach", "--server"]),
         (vec!["--out", "nats", "--server", "nowhere:x"], vec!["nowhere:x"]),
