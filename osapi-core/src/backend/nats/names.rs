@@ -161,10 +161,7 @@ pub fn server_permissions(namespace: &Namespace) -> Permissions {
 /// What the credential allows that reads whether writes are synced, in the account of the servers themselves.
 #[must_use]
 pub fn system_permissions() -> Permissions {
-    Permissions {
-        publish: vec![PING_SERVERS.into(), INBOXES.into()],
-        subscribe: vec![INBOXES.into()],
-    }
+    Permissions { publish: vec![PING_SERVERS.into()], subscribe: vec![INBOXES.into()] }
 }
 
 /// Asks every server what it is and how it is doing. Only the system account may.

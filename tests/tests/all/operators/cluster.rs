@@ -25,6 +25,7 @@ fn jobs_go_on_without_any_one_of_three_servers() {
     let mut brokers = names.map(|name| Some(start(name)));
     let server = server(&machine, "nats/server/server.yaml");
     let mut server = Daemon::until(server, "ready: the store was read");
+    server.until_says("durability=synced");
     let said = server.until_says("listens on ");
     let url = said.split_whitespace().find_map(|word| word.strip_suffix(';')).unwrap();
     let token = admin(&machine, &["token", "generate", "-r", "admin", "-u", "a"]).run().line();

@@ -37,6 +37,7 @@ fn every_line_from_the_broker_to_the_first_command_works() {
     let mut server = daemon(&machine, "osapi-server -f nats/server/server.yaml", "listens on ");
     let said = server.until_says("listens on ");
     let url = said.split_whitespace().find_map(|word| word.strip_suffix(';')).unwrap().to_owned();
+    server.until_says("durability=synced");
     typed("osapi agent invite web-01 --label group=web.dev.us-east --out web-01.join");
     let joined = daemon(&machine, "osapi-agent --join web-01.join", "has joined fleet");
 
