@@ -248,5 +248,5 @@ fn a_host_that_may_be_down_is_waited_for() {
         .explains(&["--queue-for", "24 hours"]);
     let body = serde_json::json!({ "command": "true" });
     let any = server.api().post("/v1/node/_any/command/exec?queue_for=60", &body);
-    assert_eq!(any.refuses(400, "invalid_value").json()["field"], "queue_for");
+    assert_eq!(any.refuses(400, "invalid_parameter").json()["field"], "queue_for");
 }

@@ -59,6 +59,9 @@ where
     let wait = if preferred { Some(0) } else { wait };
     let wait = wait.map(|seconds| Duration::from_secs(seconds.into()));
     let Call { path: TargetPath { target }, arrived_at, hurry, .. } = call;
+    if let Some(time) = queue_for {
+        time.check_target(&target).map_err(|invalid| Failure::parameter(&invalid))?;
+    }
 
     let submission = Submission { operation, target, arrived_at, idempotency, queue_for };
     let job = controller.submit(permit, submission).await?;

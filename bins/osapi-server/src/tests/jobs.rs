@@ -12,7 +12,9 @@ use osapi_core::api::{Code, Endpoint};
 use osapi_core::auth::permission::Permission;
 use osapi_core::clock::{Clock as _, SystemClock};
 use osapi_core::id::JobId;
-use osapi_core::job::{Exec, ExecutionState, JobStatus, Operation, Outcome, Shell, Target};
+use osapi_core::job::{
+    ClaimRule, Exec, ExecutionState, JobStatus, Operation, Outcome, Shell, Target,
+};
 
 use super::fleet::Fleet;
 use super::world::{Ask, Wire};
@@ -142,6 +144,33 @@ async fn the_same_key_and_request_are_the_same_job() {
     let bad = exec().header("idempotency-key", "a b").token(&token);
     assert_eq!(fleet.world.ask(&bad).await.problem().code, Code::InvalidHeader);
     assert!(fleet.agent.given().is_none(), "one job in all");
+}
+
+#[tokio::test]
+async fn how_long_hosts_are_waited_for_is_the_jobs_deadline() {
+    let mut fleet = Fleet::start().await;
+    let token = fleet.world.admin();
+    let ask = |query: &str| {
+        let ask = to::<CommandExec>("web-01").json(r#"{"command":"uname"}"#).query(query);
+        ask.header("idempotency-key", "k-1").token(&token)
+    };
+    let made: JobResults = fleet.world.ask(&ask("wait=0&queue_for=7200")).await.json();
+    assert_eq!(fleet.agent.job().await.0, made.job_id);
+    let get = Ask::of::<JobGet>(&JobPath { id: made.job_id }).token(&token);
+    let details: JobDetails = fleet.world.ask(&get).await.json();
+    let waits = details.summary.not_after.since(details.summary.created_at);
+    assert_eq!((waits.as_secs(), details.claim), (7200, ClaimRule::Host));
+    // Another time is another request.
+    let other = fleet.world.ask(&ask("wait=0&queue_for=60")).await.problem();
+    assert_eq!(other.code, Code::IdempotencyConflict);
+
+    let any = to::<NodeGet>(Target::ANY).query("queue_for=60");
+    let bad = [exec().query("queue_for=60"), any, to::<NodeGet>("web-01").query("queue_for=0")];
+    for ask in bad {
+        let problem = fleet.world.ask(&ask.token(&token)).await.problem();
+        let found = (problem.code, problem.field.as_deref());
+        assert_eq!(found, (Code::InvalidParameter, Some("queue_for")), "{problem:?}");
+    }
 }
 
 #[tokio::test]
