@@ -211,7 +211,7 @@ fn keys_and_credential_are_for_their_owner_alone_and_the_credential_goes_with_th
             keys += usize::from(path.extension().is_some_and(|kind| kind == "key"));
         }
     }
-    assert_eq!(keys, 4, "root, token, job and agent key");
+    assert_eq!(keys, 5, "root, token and job key, the agent's and its sealing key");
     let credential = machine.data_dir().join("cli.json");
     assert!(credential.exists());
     let (status, said) = server.stop();
