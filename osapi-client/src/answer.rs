@@ -95,11 +95,13 @@ fn kind(code: Code, status: StatusCode) -> ErrorKind {
         | Code::RangeNotSatisfiable
         | Code::OrderTooLarge
         | Code::HostAmbiguous
+        | Code::KeyRingInvalid
         | Code::TooManyHosts => ErrorKind::InvalidRequest,
         Code::BodyTimeout => ErrorKind::Timeout,
         Code::IdempotencyConflict
         | Code::IdempotencyExpired
         | Code::JobUnfinished
+        | Code::KeyRingConflict
         | Code::JobSettled => ErrorKind::Conflict,
         Code::TooManyJobs => ErrorKind::TooManyRequests,
         Code::OutcomeUnknown => ErrorKind::OutcomeUnknown,

@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::hosts::Hosts;
 use crate::job::Job;
 use crate::jobs::Jobs;
+use crate::keys::Keys;
 use crate::node::{IntoTarget, Node};
 use crate::outcome;
 use crate::output::OutputReader;
@@ -104,6 +105,12 @@ impl Client {
     #[must_use]
     pub fn agents(&self) -> Agents {
         Agents::new(self.clone())
+    }
+
+    /// The keys of the fleet.
+    #[must_use]
+    pub fn keys(&self) -> Keys {
+        Keys::new(self.clone())
     }
 
     /// All that was kept of one output stream of one host, in pieces.

@@ -1,10 +1,12 @@
 //! Controller and agent together, over one bus and a scripted executor: what neither can show alone.
 
 mod claims;
+mod keys;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +28,9 @@ struct Machine {
     bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
     root: SigningKey,
+    store: Arc<EmbeddedStore>,
+    /// With what the controllers sign.
+    signing: watch::Sender<Arc<SigningKey>>,
     controller: Controller,
     agent_key: Arc<SigningKey>,
     journal: Arc<MemoryJournal>,
@@ -61,12 +66,13 @@ impl Machine {
         let keys = vec![RingKey { key: job_key.public(), usage: KeyUse::Job }];
         let ring = KeyRing::issue(&root, 1, start, keys).unwrap();
         found_key_ring(&*store, &ring, &root.public()).await.unwrap();
+        let signing = watch::Sender::new(Arc::new(job_key));
         let parts = Parts {
-            store,
+            store: Arc::clone(&store) as _,
             bus: Arc::clone(&bus),
             clock: Arc::clone(&clock),
             root: root.public(),
-            job_key,
+            job_key: signing.subscribe(),
             config: Config::default(),
         };
         let controller = Controller::start(parts).await.unwrap();
@@ -79,7 +85,22 @@ impl Machine {
         }));
         let (agent_key, executor) = (Arc::new(agent_key), Arc::new(ScriptedExecutor::default()));
         let spool = tempfile::tempdir().unwrap();
-        Self { bus, clock, root, controller, agent_key, journal, executor, spool }
+        Self { bus, clock, root, store, signing, controller, agent_key, journal, executor, spool }
+    }
+
+    /// Another controller of the same fleet.
+    async fn second(&self) -> Controller {
+        let controller = Controller::start(Parts {
+            store: Arc::clone(&self.store) as _,
+            bus: Arc::clone(&self.bus),
+            clock: Arc::clone(&self.clock),
+            root: self.root.public(),
+            job_key: self.signing.subscribe(),
+            config: Config::default(),
+        });
+        let controller = controller.await.unwrap();
+        controller.ready().await;
+        controller
     }
 
     async fn new() -> Self {

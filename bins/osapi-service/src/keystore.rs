@@ -6,6 +6,8 @@
 //! be another fleet, or another agent, under the old name.
 
 mod agent;
+mod change;
+mod current;
 mod fleet;
 
 use std::fs;
@@ -21,6 +23,8 @@ use crate::private_file;
 
 pub use crate::private_file::PrivateFileError;
 pub use agent::{AgentIdentity, AgentKeys, AgentSetup};
+pub use change::RootKey;
+pub use current::CurrentKey;
 pub use fleet::{Keys, ServerKeys, TokenKey};
 
 /// Largest key or identity file, in bytes.
@@ -74,6 +78,12 @@ pub enum KeyError {
         /// Why it is none.
         source: VerifyError,
     },
+    /// The key ring that is published is not of the fleet whose root key is here.
+    #[error("the published key ring is not of the fleet of this root key")]
+    OtherRing(#[source] VerifyError),
+    /// Somebody else is changing the keys.
+    #[error("another process is changing the keys in '{}'", .0.display())]
+    Busy(PathBuf),
     /// Two of the keys are the same.
     #[error("cannot sign the key ring")]
     Ring(#[from] RingError),

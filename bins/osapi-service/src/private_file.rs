@@ -202,6 +202,12 @@ pub(crate) fn replace(path: &Path, line: &str) -> Result<(), PrivateFileError> {
     sync_parent(path)
 }
 
+/// Puts the file `from` in the place of `to`, for good.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), PrivateFileError> {
+    fs::rename(from, to).map_err(failed("replace", to))?;
+    sync_parent(to)
+}
+
 fn create(path: &Path, text: &str) -> Result<(), PrivateFileError> {
     let failed = |error| failed("create", path)(error);
     let options = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);

@@ -5,7 +5,7 @@ use super::params::{AgentPath, FollowQuery, JobPath, JobsQuery, OutputPath, RunQ
 use super::problem::Code;
 use super::types::{
     AgentInfo, AgentList, CancelAnswer, Health, HealthStatus, JobDetails, JobList, JobResults,
-    Ready, TargetPreview,
+    KeyList, NewKeyRing, Ready, TargetPreview,
 };
 use crate::auth::permission::Permission;
 use crate::id::{AgentName, JobId};
@@ -28,6 +28,8 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<AgentGet>(),
         Entry::of::<AgentDelete>(),
         Entry::of::<TargetGet>(),
+        Entry::of::<KeysList>(),
+        Entry::of::<KeysPublish>(),
         Entry::of::<HealthGet>(),
         Entry::of::<HealthReady>(),
         Entry::of::<HealthDetails>(),
@@ -305,6 +307,46 @@ impl Endpoint for AgentDelete {
         creates_job: false,
         media: Media::Json,
         problems: &[Code::AgentNotFound],
+    };
+}
+
+/// `GET /v1/keys`
+#[derive(Debug)]
+pub enum KeysList {}
+impl Endpoint for KeysList {
+    type Path = ();
+    type Query = ();
+    type Body = ();
+    type Answer = KeyList;
+    const INFO: Info = Info {
+        id: "keys_list",
+        method: Method::Get,
+        path: "/v1/keys",
+        access: Access::Permission(Permission::HEALTH_READ),
+        summary: "List the valid keys, and how many open jobs were ordered under each",
+        creates_job: false,
+        media: Media::Json,
+        problems: &[],
+    };
+}
+
+/// `POST /v1/keys`
+#[derive(Debug)]
+pub enum KeysPublish {}
+impl Endpoint for KeysPublish {
+    type Path = ();
+    type Query = ();
+    type Body = NewKeyRing;
+    type Answer = KeyList;
+    const INFO: Info = Info {
+        id: "keys_publish",
+        method: Method::Post,
+        path: "/v1/keys",
+        access: Access::Permission(Permission::KEY_WRITE),
+        summary: "Publish a key ring that the root key signed: what it leaves out is valid no more, and open jobs that were ordered under it are cancelled",
+        creates_job: false,
+        media: Media::Json,
+        problems: &[Code::KeyRingInvalid, Code::KeyRingConflict],
     };
 }
 

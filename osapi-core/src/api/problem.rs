@@ -125,6 +125,10 @@ codes! {
     JobSettled = "job_settled", 409;
     /// The records of the job do not fit together; it is never sent.
     JobDamaged = "job_damaged", 500;
+    /// The key ring is not one that this fleet can work with.
+    KeyRingInvalid = "key_ring_invalid", 422;
+    /// Another key ring was published first.
+    KeyRingConflict = "key_ring_conflict", 409;
     /// The server keeps as many jobs as it may.
     TooManyJobs = "too_many_jobs", 429;
     /// Whether the job was made is unknown; it is named, and will show itself if it was.

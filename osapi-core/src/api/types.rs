@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::auth::usage::KeyUse;
 use crate::clock::Timestamp;
 use crate::id::{AgentName, JobId};
 use crate::job::{AgentFacts, ClaimRule, ExecutionState, Failure, JobStatus, Labels, Operation};
@@ -311,6 +312,48 @@ pub struct RefusedKey {
 pub struct AgentList {
     /// The agents.
     pub agents: Vec<AgentInfo>,
+}
+
+/// The valid keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct KeyList {
+    /// The serial of the key ring: it grows with every change.
+    pub serial: u64,
+    /// When the ring was made.
+    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
+    pub at: Timestamp,
+    /// The highest serial that this server knows or was told by an agent: above `serial` only if the store has gone back in time.
+    pub highest_serial: u64,
+    /// The keys.
+    pub keys: Vec<KeyInfo>,
+    /// The ring as the root key signed it.
+    pub ring: String,
+}
+
+/// A valid key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct KeyInfo {
+    /// Its PASERK id.
+    pub key_id: String,
+    /// What it is for.
+    #[serde(rename = "use")]
+    pub usage: KeyUse,
+    /// Of a job key, how many open jobs were ordered under it.
+    pub open_jobs: Option<u32>,
+    /// Whether this server signs with it.
+    #[serde(rename = "signing")]
+    pub is_signing: bool,
+}
+
+/// A key ring to be published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewKeyRing {
+    /// The ring as the root key signed it.
+    pub ring: String,
 }
 
 /// The hosts that a job for a target would be meant for, as they are now.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::envelope::{SignError, Signed, VerifyError};
+pub use super::usage::KeyUse;
 use crate::clock::Timestamp;
 use crate::id::{FleetId, KeyId, PublicKey};
 use crate::job::record::VERSION;
@@ -108,16 +109,6 @@ pub fn key_id(key: &PublicKey) -> Option<KeyId> {
     let mut text = String::new();
     Id::from(&key).fmt(&mut text).ok()?;
     text.parse().ok()
-}
-
-/// What a key of the ring is for. A key is never valid for two uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyUse {
-    /// Signs orders, cancels and answers.
-    Job,
-    /// Signs access tokens.
-    Token,
 }
 
 /// One valid key.

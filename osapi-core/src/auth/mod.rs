@@ -1,5 +1,5 @@
 //! Who may do what, and how it is known: permissions ([`permission`]) and the roles that bundle them ([`role`]), access tokens
-//! ([`token`]), the decision ([`authorize`]), signed documents ([`envelope`]), membership proofs ([`merkle`]) and keys ([`keys`]).
+//! ([`token`]), the decision ([`authorize`]), signed documents ([`envelope`]), membership proofs ([`merkle`]), keys ([`keys`]) and what they are for ([`usage`]).
 
 #[cfg(feature = "token")]
 pub mod authorize;
@@ -13,3 +13,4 @@ pub mod permission;
 pub mod role;
 #[cfg(feature = "token")]
 pub mod token;
+pub mod usage;

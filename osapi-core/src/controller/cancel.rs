@@ -9,9 +9,9 @@ use crate::auth::authorize::Permit;
 use crate::auth::envelope::Signed;
 use crate::auth::permission::Permission;
 use crate::backend::{Bucket, Key, StoreError};
-use crate::id::JobId;
+use crate::id::{JobId, KeyId};
 use crate::job::facts::JobFacts;
-use crate::job::record::VERSION;
+use crate::job::record::{Submitter, VERSION};
 use crate::message::CancelOrder;
 
 impl Controller {
@@ -39,7 +39,7 @@ impl Controller {
             return Err(Error::JobSettled(job));
         }
         if !requested {
-            record(shared, permit, &facts).await?;
+            record(shared, permit.submitter(), &facts).await?;
         }
         let status = shared
             .ask(move |state| state.index.get(job).map(|tracked| tracked.view.status()))
@@ -48,17 +48,21 @@ impl Controller {
     }
 }
 
-async fn record(shared: &Shared, permit: &Permit, facts: &JobFacts) -> Result<(), Error> {
-    let (job, at) = (facts.job, shared.clock.wall());
-    let order = CancelOrder {
-        v: VERSION,
-        fleet: shared.fleet,
-        job,
-        not_after: facts.not_after,
-        by: permit.submitter(),
-        at,
+/// Cancels a job because the key under which it was ordered was retired.
+pub(super) async fn bar(shared: &Shared, facts: &JobFacts, key: &KeyId) -> Result<(), Error> {
+    let by = Submitter {
+        subject: "osapi:key-retired".into(),
+        token_id: key.to_string(),
+        roles: Vec::new(),
     };
-    let cancel = Signed::sign(&order, &shared.job_key)
+    record(shared, by, facts).await
+}
+
+async fn record(shared: &Shared, by: Submitter, facts: &JobFacts) -> Result<(), Error> {
+    let (job, at) = (facts.job, shared.clock.wall());
+    let order =
+        CancelOrder { v: VERSION, fleet: shared.fleet, job, not_after: facts.not_after, by, at };
+    let cancel = Signed::sign(&order, &shared.job_key())
         .map_err(|err| Error::Store(StoreError::Damaged(Box::new(err))))?;
     let record = CancelRecord { v: VERSION, cancel, at };
     let key = Key::of(&[&job]);

@@ -3,7 +3,7 @@
 use crate::api::{Code, Problem};
 use crate::auth::authorize::Denied;
 use crate::backend::StoreError;
-use crate::id::{AgentName, JobId};
+use crate::id::{AgentName, JobId, KeyId};
 use crate::job::Invalid;
 use crate::job::limits::{HOSTS_MAX, ORDER_MAX};
 use crate::job::target::Hostname;
@@ -18,6 +18,18 @@ pub enum Error {
     /// It is shutting down.
     #[error("the controller is shutting down")]
     ShuttingDown,
+    /// The key with which it signs is in no valid key ring.
+    #[error("the job key of this server, {0}, is not in the key ring: give it one that is")]
+    KeyNotValid(KeyId),
+    /// A key ring that is not taken.
+    #[error("the key ring is not taken: {0}")]
+    RingRefused(&'static str),
+    /// Another key ring came first.
+    #[error("the key ring must have serial {next}, which is the next one")]
+    RingConflict {
+        /// The serial that it must have.
+        next: u64,
+    },
     /// The permit does not reach that far.
     #[error(transparent)]
     Denied(#[from] Denied),
@@ -119,7 +131,9 @@ impl Error {
     pub fn problem(&self) -> Problem {
         let plain = |code| Problem::new(code, self.to_string());
         match self {
-            Self::NotReady => plain(Code::NotReady),
+            Self::NotReady | Self::KeyNotValid(_) => plain(Code::NotReady),
+            Self::RingRefused(_) => plain(Code::KeyRingInvalid),
+            Self::RingConflict { .. } => plain(Code::KeyRingConflict),
             Self::ShuttingDown => plain(Code::ShuttingDown),
             Self::Denied(denied) => Problem {
                 missing_permission: Some(denied.missing.to_string()),

@@ -7,12 +7,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
-use super::Shared;
 use super::outbound::Dispatchable;
 use super::pump::{self, Told};
 use super::records;
 use super::state::{Claimed, Effect, State};
 use super::void;
+use super::{Phase, Shared};
+use crate::auth::envelope::VerifyError;
 use crate::auth::keys::KeyUse;
 use crate::auth::merkle::HostTree;
 use crate::backend::{Bucket, Cursor, Delivery, Link, StoreError, Subscription};
@@ -59,6 +60,7 @@ enum Loaded {
     Removed(JobId),
     Compared(Claimed, Result<Cursor, StoreError>),
     Pinged,
+    Barred(JobId, bool),
 }
 
 /// Most host lists that are read at once.
@@ -77,6 +79,7 @@ enum Woken {
     Question(Question),
     Loaded(Result<Loaded, JoinError>),
     Link,
+    Key,
     Due,
 }
 
@@ -92,7 +95,7 @@ pub(super) struct Follower {
 /// However the task ends, also by a panic: without it nothing can be answered, and who watches over the process has to learn of it.
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.shared.ready.send_replace(false);
+        self.shared.phase.send_replace(Phase::Starting);
         self.shared.stop.cancel();
     }
 }
@@ -113,7 +116,7 @@ impl Follower {
         let (mut pumps, mut unread) = (JoinSet::new(), pump::PHASES.iter());
         let mut read: &[_] = &[];
         let (mut store_link, mut bus_link) = (self.shared.store.link(), self.shared.bus.link());
-        let stop = self.shared.stop.clone();
+        let (stop, mut job_key) = (self.shared.stop.clone(), self.shared.job_key.clone());
         let mut links_changed = true;
         loop {
             if std::mem::take(&mut links_changed) {
@@ -143,6 +146,7 @@ impl Follower {
                 () = self.shared.outbox.emptied(), if self.state.is_held_back() => Woken::Due,
                 Ok(()) = store_link.changed() => Woken::Link,
                 Ok(()) = bus_link.changed() => Woken::Link,
+                Ok(()) = job_key.changed() => Woken::Key,
             };
             // Before anything is answered: who was paused cannot tell who was silent.
             self.note_turn();
@@ -155,6 +159,7 @@ impl Follower {
                 Woken::Question(question) => question(&mut self.state),
                 Woken::Loaded(loaded) => self.loaded(loaded),
                 Woken::Link => links_changed = true,
+                Woken::Key => self.state.check_signing_key(),
                 Woken::Due => {}
             }
             self.state.tick();
@@ -219,6 +224,7 @@ impl Follower {
             Ok(Loaded::Removed(job)) => self.state.removal_ended(job),
             Ok(Loaded::Compared(claimed, head)) => self.state.compared(&claimed, head),
             Ok(Loaded::Pinged) => {}
+            Ok(Loaded::Barred(job, is_done)) => self.state.orphan_ended(job, is_done),
             Err(err) => tracing::error!(
                 error = &err as &dyn std::error::Error,
                 "a task of the controller failed"
@@ -265,6 +271,16 @@ impl Follower {
                         Loaded::Compared(claimed, head)
                     });
                 }
+                Effect::Bar(facts, key) => {
+                    let shared = Arc::clone(&self.shared);
+                    self.loads.spawn(async move {
+                        let barred = super::cancel::bar(&shared, &facts, &key).await;
+                        if let Err(err) = &barred {
+                            tracing::warn!(job = %facts.job, error = err as &dyn std::error::Error, "a job whose key was retired could not be cancelled: it is tried again");
+                        }
+                        Loaded::Barred(facts.job, barred.is_ok())
+                    });
+                }
             }
         }
     }
@@ -300,8 +316,13 @@ async fn load_order(shared: &Shared, wanted: &WantedOrder) -> Result<Dispatchabl
         .borrow()
         .clone()
         .ok_or_else(|| StoreError::Unavailable("there is no key ring".into()))?;
-    let body =
-        ring.verify(&order, KeyUse::Job).map_err(|err| StoreError::Damaged(Box::new(err)))?;
+    let body = ring.verify(&order, KeyUse::Job).map_err(|err| match err {
+        // It was retired, or the ring that has it was not read yet: the job is not damaged.
+        VerifyError::OtherKey => {
+            StoreError::Unavailable("the key of the signed order is not in the key ring".into())
+        }
+        err => StoreError::Damaged(Box::new(err)),
+    })?;
     let tree = tree_of(shared.fleet, &wanted.hosts);
     if body.job != wanted.job || body.fleet != shared.fleet {
         return Err(damaged("the signed order is for another job"));

@@ -9,7 +9,7 @@ use super::live::Live;
 use crate::api::params::JobsQuery;
 use crate::api::types::{JobList, JobSummary};
 use crate::clock::Timestamp;
-use crate::id::{AgentName, JobId};
+use crate::id::{AgentName, JobId, KeyId};
 use crate::job::state::{ExecutionState, JobStatus};
 use crate::job::view::JobView;
 
@@ -64,6 +64,20 @@ impl Index {
 
     pub(super) fn ids(&self) -> impl Iterator<Item = JobId> {
         self.jobs.keys().copied()
+    }
+
+    /// The jobs of which something may still change.
+    pub(super) fn live_ids(&self) -> impl Iterator<Item = JobId> {
+        self.jobs.iter().filter(|(_, tracked)| tracked.live.is_some()).map(|(job, _)| *job)
+    }
+
+    /// The status of each job of which something may still change, and the key of its order.
+    pub(super) fn statuses_by_key(&self) -> impl Iterator<Item = (JobStatus, Option<&KeyId>)> {
+        let live = self.jobs.values().filter_map(|tracked| {
+            let key = tracked.live.as_deref()?.key.as_deref();
+            Some((tracked.view.status(), key))
+        });
+        live
     }
 
     pub(super) fn get(&self, job: JobId) -> Option<&Tracked> {

@@ -10,7 +10,7 @@ use super::outbound::{Dispatchable, Outbound};
 use super::void::Voiding;
 use crate::auth::envelope::Signed;
 use crate::clock::Timestamp;
-use crate::id::{AgentName, Digest, Identity};
+use crate::id::{AgentName, Digest, Identity, KeyId};
 use crate::job::limits::{RESEND_MAX, RESEND_MIN};
 use crate::job::{ClaimRule, Host};
 use crate::message::CancelOrder;
@@ -21,6 +21,8 @@ pub(super) struct Live {
     /// The host list, in the order in which it was written.
     pub(super) hosts: Arc<[Host]>,
     pub(super) envelope: Option<Digest>,
+    /// The key that signed the order, by the job record.
+    pub(super) key: Option<Arc<KeyId>>,
     order: StoredOrder,
     cancel: Option<Arc<Signed<CancelOrder>>>,
     /// One per host of the signed set, in its order.
@@ -75,7 +77,8 @@ impl Live {
         let (order, due) = (StoredOrder::NotRead, BTreeSet::new());
         let offers = (claim == ClaimRule::Job).then(|| Offers::new(sendings.len()));
         let (cancel, voiding) = (None, Voiding::new(void_at));
-        Self { hosts, envelope, order, cancel, sendings, by_name, due, offers, voiding }
+        let key = None;
+        Self { hosts, envelope, key, order, cancel, sendings, by_name, due, offers, voiding }
     }
 
     /// The order is at hand.
@@ -144,6 +147,14 @@ impl Live {
 
     pub(super) fn has_cancel(&self) -> bool {
         self.cancel.is_some()
+    }
+
+    /// Drops a cancel whose key is not valid any more: nobody would take it.
+    pub(super) fn withdraw_cancel(&mut self, is_valid: impl Fn(&KeyId) -> bool) {
+        let signer = self.cancel.as_ref().map(|cancel| cancel.key_id());
+        if signer.is_some_and(|key| !key.is_ok_and(|key| is_valid(&key))) {
+            self.cancel = None;
+        }
     }
 
     pub(super) fn set_cancel(&mut self, cancel: Arc<Signed<CancelOrder>>) {

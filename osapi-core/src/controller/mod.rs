@@ -12,6 +12,8 @@ mod founding;
 mod health;
 mod index;
 mod intake;
+mod keybook;
+mod keys;
 mod live;
 mod membership;
 mod offer;
@@ -19,6 +21,7 @@ mod outbound;
 mod output;
 mod preview;
 mod pump;
+mod reading;
 mod records;
 mod registration;
 mod remove;
@@ -79,6 +82,12 @@ impl Default for Config {
     }
 }
 
+/// A key that does not change.
+#[must_use]
+pub fn fixed_key(key: SigningKey) -> watch::Receiver<Arc<SigningKey>> {
+    watch::Sender::new(Arc::new(key)).subscribe()
+}
+
 /// What a controller is made of.
 pub struct Parts {
     /// The durable records.
@@ -89,8 +98,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The fleet's root public key, which signs the key ring.
     pub root: PublicKey,
-    /// The key with which orders, cancels and answers are signed.
-    pub job_key: SigningKey,
+    /// The key with which orders, cancels and answers are signed, as it changes. See [`fixed_key`].
+    pub job_key: watch::Receiver<Arc<SigningKey>>,
     /// How it behaves.
     pub config: Config,
 }
@@ -102,7 +111,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     root: PublicKey,
     fleet: FleetId,
-    job_key: SigningKey,
+    job_key: watch::Receiver<Arc<SigningKey>>,
     config: Config,
     instance: InstanceId,
     /// Numbers the records in which this controller writes reports.
@@ -110,7 +119,7 @@ struct Shared {
     outbox: outbound::Outbox,
     mind: follow::Questions,
     ring: watch::Sender<Option<Arc<KeyRing>>>,
-    ready: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     /// Why the store is not what it was, if it is not.
     rolled_back: watch::Sender<Option<Arc<str>>>,
     /// Told whenever an agent may have become ready.
@@ -120,7 +129,23 @@ struct Shared {
     started: Duration,
 }
 
+/// How far a controller is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// It has not read everything yet, or has ended.
+    Starting,
+    /// The key with which it signs is in no valid ring.
+    KeyNotValid,
+    /// It takes jobs.
+    Ready,
+}
+
 impl Shared {
+    /// The key with which it signs now.
+    fn job_key(&self) -> Arc<SigningKey> {
+        Arc::clone(&self.job_key.borrow())
+    }
+
     /// Asks the task that owns what is known.
     async fn ask<R: Send + 'static>(
         &self,
@@ -160,7 +185,7 @@ impl Controller {
             instance: InstanceId::random(),
             report_records: AtomicU64::new(0),
             ring: watch::Sender::new(None),
-            ready: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Starting),
             rolled_back: watch::Sender::new(None),
             heard: watch::Sender::new(()),
             stop: CancellationToken::new(),
@@ -198,17 +223,17 @@ impl Controller {
         self.shared.fleet
     }
 
-    /// Whether the store was read, there is a key ring, and the controller runs.
+    /// Whether the store was read, the key with which it signs is valid, and the controller runs.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        *self.shared.ready.borrow()
+        *self.shared.phase.borrow() == Phase::Ready
     }
 
     /// Waits until [`Controller::is_ready`].
     pub async fn ready(&self) {
-        let mut ready = self.shared.ready.subscribe();
+        let mut phase = self.shared.phase.subscribe();
         // The sender lives as long as `self`.
-        if ready.wait_for(|ready| *ready).await.is_err() {
+        if phase.wait_for(|phase| *phase == Phase::Ready).await.is_err() {
             std::future::pending().await
         }
     }
@@ -281,11 +306,17 @@ impl Controller {
         }
     }
 
-    fn check_ready(&self) -> Result<(), Error> {
-        match self.is_ready() {
-            true => Ok(()),
-            false if self.shared.stop.is_cancelled() => Err(Error::ShuttingDown),
-            false => Err(Error::NotReady),
+    /// Whether it takes requests.
+    ///
+    /// # Errors
+    /// Why not, if not.
+    pub fn check_ready(&self) -> Result<(), Error> {
+        let phase = *self.shared.phase.borrow();
+        match phase {
+            Phase::Ready => Ok(()),
+            _ if self.shared.stop.is_cancelled() => Err(Error::ShuttingDown),
+            Phase::Starting => Err(Error::NotReady),
+            Phase::KeyNotValid => Err(Error::KeyNotValid(self.shared.job_key().id())),
         }
     }
 }

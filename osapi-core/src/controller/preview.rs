@@ -2,11 +2,12 @@
 
 use super::Controller;
 use super::error::Error;
+use super::reading::read_up;
 use super::resolve::preview;
-use super::submit::view_of_agents;
 use crate::api::types::TargetPreview;
 use crate::auth::authorize::Permit;
 use crate::auth::permission::Permission;
+use crate::backend::Bucket;
 use crate::job::Target;
 
 impl Controller {
@@ -18,7 +19,7 @@ impl Controller {
     pub async fn preview(&self, permit: &Permit, target: &Target) -> Result<TargetPreview, Error> {
         permit.require(&Permission::AGENT_READ)?;
         self.check_ready()?;
-        view_of_agents(&self.shared).await?;
+        read_up(&self.shared, Bucket::Agents).await?;
         let target = target.clone();
         self.shared.ask(move |state| preview(&target, &state.roster, state.boottime())).await?
     }

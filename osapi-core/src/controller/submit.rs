@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::error::Error;
 use super::follow::tree_of;
 use super::outbound::Dispatchable;
+use super::reading::read_up;
 use super::records::{self, Reservation};
 use super::resolve::resolve;
 use super::{Controller, Shared};
@@ -141,7 +142,7 @@ async fn candidates(shared: &Shared, submission: &Submission) -> Result<Vec<Host
 }
 
 async fn resolved(shared: &Shared, target: &Target) -> Result<Vec<Host>, Error> {
-    view_of_agents(shared).await?;
+    read_up(shared, Bucket::Agents).await?;
     let mut heard = shared.heard.subscribe();
     loop {
         let (target, max) = (target.clone(), shared.config.max_jobs);
@@ -174,23 +175,6 @@ async fn drop_parts(shared: &Shared, job: JobId) {
         if let Err(err) = shared.store.purge(bucket, &Prefix::of(&[&job])).await {
             tracing::debug!(%job, error = &err as &dyn std::error::Error, "an order that is not needed stays for a while");
         }
-    }
-}
-
-/// Waits until every registration that had been stored before this request is known.
-pub(super) async fn view_of_agents(shared: &Shared) -> Result<(), Error> {
-    let head = shared.store.head(Bucket::Agents).await?;
-    if shared.ask(move |state| state.has_read(Bucket::Agents, head)).await? {
-        return Ok(());
-    }
-    let read = shared.ask(move |state| state.read_up_to(Bucket::Agents, head)).await?;
-    // Records that were overwritten may be skipped, and then nothing comes that is new enough: the full scans find out.
-    match tokio::time::timeout(Duration::from_secs(2), read).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(Error::ShuttingDown),
-        Err(_) => Err(Error::Store(StoreError::Unavailable(
-            "the agents cannot be read up to date".into(),
-        ))),
     }
 }
 
@@ -272,10 +256,11 @@ fn draft(
         operation: submission.operation.clone(),
         retry_of: None,
     };
+    let job_key = shared.job_key();
     let order = match tree.set().count {
         0 => None,
         _ => {
-            let order = Signed::sign(&order, &shared.job_key)
+            let order = Signed::sign(&order, &job_key)
                 .map_err(|SignError::TooLarge { size, .. }| Error::OrderTooLarge(size))?;
             Some(Dispatchable { order, tree })
         }
@@ -292,6 +277,7 @@ fn draft(
         target: submission.target.to_string(),
         claim,
         envelope: order.as_ref().map(|dispatchable| dispatchable.order.digest()),
+        key: order.as_ref().map(|_| job_key.id()),
         hosts: parts.iter().map(|(digest, _)| *digest).collect(),
         request_id: permit.request_id(),
         retry_of: None,

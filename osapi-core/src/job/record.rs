@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::operation::Operation;
 use super::state::ExecutionState;
 use crate::clock::Timestamp;
-use crate::id::{AgentName, Digest, Identity, JobId, Nonce, RequestId};
+use crate::id::{AgentName, Digest, Identity, JobId, KeyId, Nonce, RequestId};
 
 /// Version of the records and messages that this build writes.
 pub const VERSION: u8 = 1;
@@ -72,6 +72,9 @@ pub struct JobRecord {
     pub claim: ClaimRule,
     /// SHA-256 of the signed envelope; absent if every host is `unreachable`, so that nothing is ever sent.
     pub envelope: Option<Digest>,
+    /// The key that signed the envelope; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
     /// SHA-256 of each part of the host list, in order.
     pub hosts: Vec<Digest>,
     /// The request that made it.

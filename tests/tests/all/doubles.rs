@@ -12,7 +12,9 @@ use osapi_core::backend::embedded::{EmbeddedBus, EmbeddedStore};
 use osapi_core::backend::faulty::{BusFaults, FaultyBus};
 use osapi_core::backend::{Bus, Link, MockStore, Store, StoreError};
 use osapi_core::clock::{Clock, SystemClock, Timestamp, TokioClock};
-use osapi_core::controller::{Config, Controller, Error, Parts, Submission, found_key_ring};
+use osapi_core::controller::{
+    Config, Controller, Error, Parts, Submission, fixed_key, found_key_ring,
+};
 use osapi_core::executor::process::ProcessExecutor;
 use osapi_core::executor::{Executor as _, MockEvents, MockExecutor, Stop, Task};
 use osapi_core::id::{JobId, SealingKey, StoreId};
@@ -47,7 +49,9 @@ async fn controller(
     job_key: SigningKey,
 ) -> Controller {
     let (root, config) = (root.public(), Config::default());
-    Controller::start(Parts { store, bus, clock, root, job_key, config }).await.unwrap()
+    Controller::start(Parts { store, bus, clock, root, job_key: fixed_key(job_key), config })
+        .await
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ mod bad_input;
 mod docs;
 mod doubles;
 mod fleet;
+mod keys;
 mod local;
 mod members;
 mod nats;

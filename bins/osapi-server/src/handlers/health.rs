@@ -1,6 +1,5 @@
 //! Endpoints about the server itself.
 
-use osapi_core::api::Code;
 use osapi_core::api::endpoints::{HealthDetails, HealthGet, HealthReady};
 use osapi_core::api::types::{Health, HealthStatus, Ready};
 use osapi_core::auth::authorize::Permit;
@@ -8,7 +7,6 @@ use osapi_core::controller::Controller;
 
 use super::Outcome;
 use crate::answer::Answer;
-use crate::failure::Failure;
 use crate::handler::Call;
 
 pub(super) async fn get(_: Controller, _: Call<HealthGet>) -> Outcome<Health> {
@@ -16,12 +14,8 @@ pub(super) async fn get(_: Controller, _: Call<HealthGet>) -> Outcome<Health> {
 }
 
 pub(super) async fn ready(controller: Controller, _: Call<HealthReady>) -> Outcome<Ready> {
-    if controller.is_ready() {
-        Ok(Answer::Json(Ready { status: "ready".into() }))
-    } else {
-        let detail = "the server has not read its store yet: try again in a moment";
-        Err(Failure::new(Code::NotReady, detail))
-    }
+    controller.check_ready()?;
+    Ok(Answer::Json(Ready { status: "ready".into() }))
 }
 
 pub(super) async fn status(

@@ -5,12 +5,14 @@ mod command;
 mod contract;
 mod health;
 mod jobs;
+mod keys;
 mod output;
 mod targets;
 
 use osapi_core::api::endpoints::{
     AgentDelete, AgentGet, AgentsList, CommandExec, CommandShell, HealthDetails, HealthGet,
-    HealthReady, JobCancel, JobDelete, JobGet, JobOutput, JobsList, NodeGet, OpenApi, TargetGet,
+    HealthReady, JobCancel, JobDelete, JobGet, JobOutput, JobsList, KeysList, KeysPublish, NodeGet,
+    OpenApi, TargetGet,
 };
 use osapi_core::controller::{self, Controller};
 
@@ -36,6 +38,8 @@ pub(crate) fn router() -> Builder<Controller> {
         .mount::<AgentGet, _>(agents::get)
         .mount::<AgentDelete, _>(agents::delete)
         .mount::<TargetGet, _>(targets::get)
+        .mount::<KeysList, _>(keys::list)
+        .mount::<KeysPublish, _>(keys::publish)
         .mount_open::<HealthGet, _>(health::get)
         .mount_open::<HealthReady, _>(health::ready)
         .mount::<HealthDetails, _>(health::status)

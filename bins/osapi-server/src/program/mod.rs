@@ -11,16 +11,18 @@ use std::time::Duration;
 
 use clap::Parser;
 use osapi_core::api::types::Durability;
+use osapi_core::auth::keys::KeyUse;
 use osapi_core::backend::nats::{Nats, Options};
 use osapi_core::clock::SystemClock;
 use osapi_core::controller::{Controller, Parts, found_key_ring};
 use osapi_service::config::Config;
 use osapi_service::datadir;
 use osapi_service::fault::Fault;
-use osapi_service::keystore::{PrivateFileError, ServerKeys};
+use osapi_service::keystore::{CurrentKey, PrivateFileError, ServerKeys};
 use osapi_service::signals::Shutdown;
 use osapi_service::{nats, startup};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{Limits, Server, bind, controller_config, serve};
 
@@ -56,19 +58,20 @@ pub fn main() -> ExitCode {
 async fn run(args: Args) -> Result<(), Fault> {
     let loaded = startup::begin(args.file, DEFAULT_FILE, args.debug)?;
     let config = loaded.config;
-    let shutdown = Shutdown::on_signals()
-        .map_err(|error| Fault::because("cannot take over signals", &error))?;
+    let no_signals = |error| Fault::because("cannot take over signals", &error);
+    let shutdown = Shutdown::on_signals().map_err(no_signals)?;
+    let reload = signal(SignalKind::hangup()).map_err(no_signals)?;
     let stop = shutdown.token();
-    let keys = keys(&config, args.data_dir)?;
+    let (keys, dir) = keys(&config, args.data_dir)?;
     let listen = args.listen.unwrap_or_else(|| config.api.server.address());
     let started = tokio::select! {
-        started = Started::start(&config, keys, listen) => started?,
+        started = Started::start(&config, keys, dir, listen) => started?,
         () = stop.cancelled() => {
             startup::say("stopped before NATS was reached");
             return Ok(());
         }
     };
-    let Started { nats, controller, listener } = started;
+    let Started { nats, controller, listener, mut job_key } = started;
     let server = Server {
         controller: controller.clone(),
         roles: loaded.roles,
@@ -78,6 +81,7 @@ async fn run(args: Args) -> Result<(), Fault> {
     let ended = tokio::select! {
         ended = serve(listener, server, stop) => ended,
         never = say_ready(&controller) => match never {},
+        never = job_key.follow(controller.key_ring(), Some(reload)) => match never {},
     };
     let ended = ended.map_err(|error| Fault::because("the server failed", &error))?;
     let rest = async {
@@ -92,8 +96,8 @@ async fn run(args: Args) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The keys of this server.
-fn keys(config: &Config, data_dir: Option<PathBuf>) -> Result<ServerKeys, Fault> {
+/// The keys of this server, and where they are.
+fn keys(config: &Config, data_dir: Option<PathBuf>) -> Result<(ServerKeys, PathBuf), Fault> {
     let dir = match &config.api.server.keys {
         Some(dir) => dir.clone(),
         None => datadir::locate(data_dir)
@@ -104,7 +108,7 @@ fn keys(config: &Config, data_dir: Option<PathBuf>) -> Result<ServerKeys, Fault>
     if ServerKeys::has_root_secret(&dir).map_err(|error| words::no_keys(&error))? {
         tracing::warn!("{}", words::root_secret(&dir));
     }
-    Ok(keys)
+    Ok((keys, dir))
 }
 
 async fn say_ready(controller: &Controller) -> Infallible {
@@ -118,11 +122,17 @@ struct Started {
     nats: Nats,
     controller: Controller,
     listener: TcpListener,
+    job_key: CurrentKey,
 }
 
 impl Started {
     /// Connects, opens the store, and listens. Dropping the future ends what was begun.
-    async fn start(config: &Config, keys: ServerKeys, listen: SocketAddr) -> Result<Self, Fault> {
+    async fn start(
+        config: &Config,
+        keys: ServerKeys,
+        dir: PathBuf,
+        listen: SocketAddr,
+    ) -> Result<Self, Fault> {
         let secrets = |error: PrivateFileError| {
             Fault::because("cannot read what the configuration names", &error).exit(Fault::USAGE)
         };
@@ -142,12 +152,13 @@ impl Started {
         let listener = bind(listen).await.map_err(cannot_listen)?;
         let found = found_key_ring(&store, &keys.ring, &keys.root).await;
         found.map_err(|error| words::not_founded(&error))?;
+        let job_key = CurrentKey::new(keys.job, KeyUse::Job, move || ServerKeys::job_key(&dir));
         let controller = Controller::start(Parts {
             store: Arc::new(store),
             bus: Arc::new(nats.bus()),
             clock: Arc::new(SystemClock),
             root: keys.root,
-            job_key: keys.job,
+            job_key: job_key.key(),
             config: controller_config(config, Durability::Unknown),
         })
         .await
@@ -156,6 +167,6 @@ impl Started {
             .local_addr()
             .map_err(|error| Fault::because("cannot tell the port that was taken", &error))?;
         startup::say(&words::listens(address, keys.root.fleet()));
-        Ok(Self { nats, controller, listener })
+        Ok(Self { nats, controller, listener, job_key })
     }
 }

@@ -9,7 +9,7 @@ use osapi_core::auth::keys::SigningKey;
 use osapi_core::backend::embedded::{EmbeddedBus, EmbeddedStore};
 use osapi_core::backend::{Bus, Subscription};
 use osapi_core::clock::{Clock as _, SystemClock};
-use osapi_core::controller::{Config, Controller, Parts, found_key_ring};
+use osapi_core::controller::{Config, Controller, Parts, fixed_key, found_key_ring};
 use osapi_core::id::{Digest, FleetId, Identity, InstanceId, JobId, JournalId, SealingKey};
 use osapi_core::job::limits::CHUNK_MAX;
 use osapi_core::job::record::VERSION;
@@ -43,7 +43,7 @@ impl Fleet {
             bus: bus.clone(),
             clock: Arc::new(SystemClock),
             root: keys.root.public(),
-            job_key: SigningKey::from_paserk(&keys.job.to_paserk()).unwrap(),
+            job_key: fixed_key(SigningKey::from_paserk(&keys.job.to_paserk()).unwrap()),
             config: Config::default(),
         };
         let controller = Controller::start(parts).await.unwrap();

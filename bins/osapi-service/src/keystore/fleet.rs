@@ -12,11 +12,11 @@ use super::{KeyError, exists, read, read_public, read_secret};
 use crate::datadir::Layout;
 use crate::private_file;
 
-const ROOT: &str = "root.key";
+pub(super) const ROOT: &str = "root.key";
 const ROOT_PUBLIC: &str = "root.pub";
-const TOKEN: &str = "token.key";
-const JOB: &str = "job.key";
-const RING: &str = "ring";
+pub(super) const TOKEN: &str = "token.key";
+pub(super) const JOB: &str = "job.key";
+pub(super) const RING: &str = "ring";
 
 /// All keys of a fleet, and the ring that says which are valid.
 #[derive(Debug)]
@@ -79,6 +79,14 @@ impl Keys {
             return Err(KeyError::None(dir));
         }
         read_public(&dir.join(ROOT_PUBLIC))
+    }
+
+    /// The job key that is in `layout` now.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is open to others.
+    pub fn job_key(layout: &Layout) -> Result<SigningKey, KeyError> {
+        ServerKeys::job_key(&layout.keys())
     }
 
     /// The files that an API server needs, as [`ServerKeys::open`] reads them: name and text.
@@ -153,7 +161,7 @@ impl ServerKeys {
     }
 }
 
-fn read_ring(dir: &Path, root: &PublicKey) -> Result<Signed<KeyRing>, KeyError> {
+pub(super) fn read_ring(dir: &Path, root: &PublicKey) -> Result<Signed<KeyRing>, KeyError> {
     let path = dir.join(RING);
     let text = String::from_utf8_lossy(&read(&path)?).trim_ascii_end().to_owned();
     let ring = Signed::from_text(text);

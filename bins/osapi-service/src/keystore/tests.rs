@@ -288,3 +288,39 @@ fn a_damaged_identity_is_refused() {
     let error = AgentKeys::open_or_create(&place.layout, setup(root)).unwrap_err();
     assert_eq!(error.to_string(), format!("'{}' is damaged", path.display()));
 }
+
+#[test]
+fn a_key_is_followed_by_the_one_beside_it_and_steps_can_be_done_again() {
+    let place = place();
+    let made = Keys::open_or_create(&place.layout, AT).unwrap();
+    let mut root = RootKey::open(&place.layout).unwrap();
+    let next = root.successor(KeyUse::Job).unwrap();
+    assert_eq!(root.successor(KeyUse::Job).unwrap().id(), next.id(), "it is made once");
+    assert_eq!(root.present(KeyUse::Job).unwrap().id(), made.job.id());
+    let published = made.ring.clone();
+    let mut keys = root.latest(&published).unwrap().keys;
+    keys.push(osapi_core::auth::keys::RingKey { key: next.public(), usage: KeyUse::Job });
+    root.issue(2, AT, keys).unwrap();
+    drop(root);
+    // What could not be published is not forgotten.
+    let root = RootKey::open(&place.layout).unwrap();
+    assert_eq!(root.latest(&published).unwrap().serial, 2);
+    root.succeed(KeyUse::Job).unwrap();
+    assert_eq!(Keys::job_key(&place.layout).unwrap().id(), next.id());
+    assert_ne!(root.successor(KeyUse::Job).unwrap().id(), next.id());
+    drop(root);
+    let again = Keys::open_or_create(&place.layout, AT).unwrap();
+    assert_eq!(KeyRing::open(&again.ring, &again.root.public()).unwrap().serial, 2);
+}
+
+#[test]
+fn keys_are_changed_by_one_at_a_time_and_for_their_own_fleet() {
+    let (place, elsewhere) = (place(), place());
+    Keys::open_or_create(&place.layout, AT).unwrap();
+    let foreign = Keys::open_or_create(&elsewhere.layout, AT).unwrap();
+    let root = RootKey::open(&place.layout).unwrap();
+    assert!(matches!(RootKey::open(&place.layout), Err(KeyError::Busy(_))));
+    assert!(matches!(root.latest(&foreign.ring), Err(KeyError::OtherRing(_))));
+    drop(root);
+    RootKey::open(&place.layout).unwrap();
+}

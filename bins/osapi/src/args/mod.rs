@@ -3,6 +3,7 @@
 
 pub(crate) mod csv;
 pub(crate) mod duration;
+pub(crate) mod key;
 pub(crate) mod nats;
 pub(crate) mod remote;
 pub(crate) mod run;

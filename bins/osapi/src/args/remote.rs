@@ -12,6 +12,7 @@ use osapi_core::job::{JobStatus, QueueFor, Target};
 
 use super::Format;
 use super::duration::{Wait, queue_for};
+use super::key::KeyCommand;
 use super::nats::InviteArgs;
 use super::run::{ExecLongArgs, ShellLongArgs};
 use super::target::{HELP, target};
@@ -32,6 +33,9 @@ pub(crate) enum Remote {
     /// Targets: which hosts they mean
     #[command(subcommand)]
     Target(TargetCommand),
+    /// Keys: which are valid, and changing that
+    #[command(subcommand)]
+    Key(KeyCommand),
     #[command(about = HealthGet::INFO.summary)]
     Health(HealthArgs),
 }

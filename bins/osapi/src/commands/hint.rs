@@ -28,7 +28,10 @@ pub(crate) fn of(problem: &Problem) -> Option<String> {
         Code::StoreRolledBack => {
             "docs/operations.md, \"Restore\", says what that means and what to do".into()
         }
-        Code::NotReady => "the server is starting: try again in a moment".into(),
+        Code::NotReady => {
+            "the server is starting: try again in a moment; 'osapi health ready' says what it waits for".into()
+        }
+        Code::KeyRingConflict => "keys were changed elsewhere meanwhile: 'osapi key list' shows what is valid now".into(),
         Code::Internal => {
             format!("the server's log says more about request {}", problem.request_id.as_ref()?)
         }
@@ -51,6 +54,7 @@ pub(crate) fn of(problem: &Problem) -> Option<String> {
         | Code::IdempotencyConflict
         | Code::IdempotencyExpired
         | Code::JobSettled
+        | Code::KeyRingInvalid
         | Code::JobDamaged
         | Code::BackendUnavailable
         | Code::ShuttingDown

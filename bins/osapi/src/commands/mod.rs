@@ -10,6 +10,7 @@ mod hint;
 mod interrupt;
 mod invite;
 mod job;
+mod key;
 mod local;
 mod nats;
 mod output;
@@ -25,6 +26,7 @@ use osapi_service::datadir::{self, Layout};
 use osapi_service::startup;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::args::key::KeyCommand;
 use crate::args::remote::{AgentCommand, AgentGroup, CommandCommand, NodeCommand};
 use crate::args::run::Run;
 use crate::args::{Cli, Command, Global, NatsCommand, Remote};
@@ -88,9 +90,32 @@ fn remote(remote: Remote, global: &Global) -> Result<Exit> {
             let mut screen = Screen::standard(command.format().raw);
             wait(&runtime, target::run(&client, command, &mut screen))
         }
+        Remote::Key(command) => keys(command, global),
         Remote::Health(args) => {
             let mut screen = Screen::standard(false);
             wait(&client_runtime(global)?, health::run(&args, global, &mut screen))
+        }
+    }
+}
+
+fn keys(command: KeyCommand, global: &Global) -> Result<Exit> {
+    let (runtime, client) = (client_runtime(global)?, client::with_token(global)?);
+    match command {
+        KeyCommand::List(args) => {
+            let mut screen = Screen::standard(args.format.raw);
+            wait(&runtime, key::list(&client, args, &mut screen))
+        }
+        KeyCommand::Rotate(args) => {
+            let (usage, layout) = (args.usage.key_use(), layout(global)?);
+            let mut screen = Screen::standard(false);
+            wait(&runtime, key::rotate(&client, usage, &layout, &mut screen))
+        }
+        KeyCommand::Retire(args) => {
+            let ring = runtime.block_on(key::Ring::open(&client, &layout(global)?))?;
+            let question = ring.question(&args.key_id)?;
+            confirm::meant(args.yes, "retiring a key", || question)?;
+            let mut screen = Screen::standard(false);
+            wait(&runtime, key::retire(&client, ring, &args.key_id, &mut screen))
         }
     }
 }

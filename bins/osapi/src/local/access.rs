@@ -13,6 +13,7 @@ use osapi_core::id::FleetId;
 use osapi_core::job::Invalid;
 use osapi_service::credential::{Credential, CredentialError};
 use osapi_service::datadir::Layout;
+use tokio::sync::watch;
 
 /// How long a token of the local command line lives.
 const LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -23,8 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// Makes tokens for the command line of this machine.
 pub(crate) struct Issuer {
-    /// The token key.
-    pub(crate) key: Arc<SigningKey>,
+    /// The token key, as it changes.
+    pub(crate) key: watch::Receiver<Arc<SigningKey>>,
     /// The fleet that the tokens are for.
     pub(crate) fleet: FleetId,
     /// Whom they name.
@@ -47,7 +48,8 @@ impl Issuer {
             expires_in: LIFE,
             now,
         };
-        Ok((token::issue(&self.key, self.fleet, new)?, now + LIFE))
+        let key = Arc::clone(&self.key.borrow());
+        Ok((token::issue(&key, self.fleet, new)?, now + LIFE))
     }
 }
 
@@ -80,14 +82,18 @@ impl CredentialFile {
         Ok(file)
     }
 
-    /// Renews it for ever. A failure is logged and tried again.
+    /// Renews it for ever, in time and when the token key changes. A failure is logged and tried again.
     ///
     /// # Cancel safety
     /// May be dropped and called again.
     pub(crate) async fn keep_fresh(&mut self) {
+        let mut key = self.issuer.key.clone();
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            if self.is_due()
+            let has_key_changed = tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => false,
+                Ok(()) = key.changed() => true,
+            };
+            if (has_key_changed || self.is_due())
                 && let Err(error) = self.renew()
             {
                 let error = &error as &dyn std::error::Error;
@@ -128,7 +134,7 @@ mod tests {
 
     fn issuer() -> Issuer {
         Issuer {
-            key: Arc::new(SigningKey::generate()),
+            key: watch::Sender::new(Arc::new(SigningKey::generate())).subscribe(),
             fleet: SigningKey::generate().public().fleet(),
             subject: "cli@web-01".into(),
             clock: Arc::new(TokioClock::starting_at(Timestamp::from_unix_millis(

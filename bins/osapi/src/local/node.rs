@@ -1,12 +1,13 @@
 //! The node: server, controller, agent and store of one machine, started together and ended in the right order.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use osapi_core::agent::{AgentError, Drained};
 use osapi_core::api::types::Durability;
-use osapi_core::auth::keys::SigningKey;
+use osapi_core::auth::keys::{KeyUse, SigningKey};
 use osapi_core::auth::role::Roles;
 use osapi_core::backend::embedded::{EmbeddedBus, EmbeddedStore};
 use osapi_core::clock::{Clock, SystemClock};
@@ -17,6 +18,7 @@ use osapi_core::message::Readiness;
 use osapi_server::{Ended, RouterError};
 use osapi_service::config::Config;
 use osapi_service::datadir::{DataDir, Layout};
+use osapi_service::keystore::{CurrentKey, Keys, TokenKey};
 use osapi_service::startup;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -50,10 +52,12 @@ pub(crate) struct Node {
     name: AgentName,
     hostname: String,
     fleet: FleetId,
-    token_key: Arc<SigningKey>,
+    token_key: watch::Receiver<Arc<SigningKey>>,
     controller: Controller,
     store: Arc<EmbeddedStore>,
     parts: JoinSet<PartEnd>,
+    // What keeps the keys up to date; it ends with the node.
+    _chores: JoinSet<Infallible>,
     stop_agent: CancellationToken,
     stop_server: CancellationToken,
     end_within: Duration,
@@ -112,12 +116,17 @@ impl Node {
             .map_err(|error| NodeError::Io("tell the port that was taken", error))?;
 
         found_key_ring(&*store, &keys.ring, &root).await?;
+        let (job_dir, token_dir) = (dir.layout().clone(), dir.layout().clone());
+        let mut job_key = CurrentKey::new(keys.job, KeyUse::Job, move || Keys::job_key(&job_dir));
+        let mut token_key =
+            CurrentKey::new(keys.token, KeyUse::Token, move || Ok(TokenKey::open(&token_dir)?.key));
+        let issuing = token_key.key();
         let controller = Controller::start(controller::Parts {
             store: store.clone(),
             bus: bus.clone(),
             clock: clock.clone(),
             root,
-            job_key: keys.job,
+            job_key: job_key.key(),
             // The embedded store answers a write once it is synced.
             config: osapi_server::controller_config(&plan.config, Durability::Synced),
         })
@@ -134,6 +143,10 @@ impl Node {
             limits,
         };
 
+        let mut chores = JoinSet::new();
+        let (for_job, for_token) = (controller.key_ring(), controller.key_ring());
+        chores.spawn(async move { job_key.follow(for_job, None).await });
+        chores.spawn(async move { token_key.follow(for_token, None).await });
         let (stop_agent, stop_server) = (CancellationToken::new(), CancellationToken::new());
         let mut parts = JoinSet::new();
         let (agent_stop, server_stop) = (stop_agent.clone(), stop_server.clone());
@@ -142,16 +155,16 @@ impl Node {
             PartEnd::Server(osapi_server::serve(listener, server, server_stop).await)
         });
         let end_within = plan.config.agent.drain + KILL_GRACE + END_WITHIN;
-        let token_key = Arc::new(keys.token);
         let node = Self {
             address,
             name,
             hostname,
             fleet,
-            token_key,
+            token_key: issuing,
             controller,
             store,
             parts,
+            _chores: chores,
             stop_agent,
             stop_server,
             end_within,
@@ -214,7 +227,7 @@ impl Node {
     /// Makes tokens for the command line of this machine.
     pub(crate) fn issuer(&self) -> Issuer {
         Issuer {
-            key: Arc::clone(&self.token_key),
+            key: self.token_key.clone(),
             fleet: self.fleet,
             subject: format!("cli@{}", self.hostname),
             clock: Arc::new(SystemClock),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
-use osapi_core::api::types::{AgentInfo, HealthStatus, JobDetails, JobSummary, TargetHost};
+use osapi_core::api::types::{
+    AgentInfo, HealthStatus, JobDetails, JobSummary, KeyList, TargetHost,
+};
 use osapi_core::id::AgentName;
 use osapi_core::job::{AgentFacts, ClaimRule};
 
@@ -160,6 +162,20 @@ pub(crate) fn health(health: &HealthStatus) -> String {
         ("jobs", counts(&health.jobs)),
         ("up", time::duration(Duration::from_secs(health.uptime_s))),
     ])
+}
+
+/// The valid keys, as `key list` shows them.
+pub(crate) fn keys(list: &KeyList) -> String {
+    let rows = list.keys.iter().map(|key| {
+        vec![
+            key.key_id.clone(),
+            key.usage.as_str().to_owned(),
+            key.open_jobs.map_or_else(|| "-".into(), |count| count.to_string()),
+            if key.is_signing { "yes" } else { "-" }.into(),
+        ]
+    });
+    let ring = format!("key ring {} of {}\n\n", list.serial, time::moment(list.at));
+    ring + &columns(&["KEY", "USE", "OPEN JOBS", "SIGNING"], rows)
 }
 
 /// Names of agents; '-' if there are none.

@@ -17,7 +17,7 @@ pub(super) async fn answer(
 ) {
     let (fleet, identity) = (shared.fleet, to.clone());
     let answer = Answer { v: VERSION, fleet, identity, job, kind, at };
-    match Signed::sign(&answer, &shared.job_key) {
+    match Signed::sign(&answer, &shared.job_key()) {
         Ok(signed) => shared.outbox.deliver(&to.name, Outbound::Answer(signed)).await,
         Err(err) => {
             tracing::error!(error = &err as &dyn std::error::Error, "an answer could not be signed")

@@ -1,9 +1,10 @@
 //! What a controller knows, and what follows from each thing that it learns. No I/O: what is to be done is handed out as [`Effect`]s.
 //!
 //! Here is what time brings; [`told`] is what the store tells, [`words`] what agents say, [`sending`] what goes out to them,
-//! [`claims`] what there is to claim, [`rollback`] what a store that went back means.
+//! [`claims`] what there is to claim, [`keys`] what becomes of things when keys change, [`rollback`] what a store that went back means.
 
 mod claims;
+mod keys;
 mod overheard;
 mod rollback;
 mod sending;
@@ -18,18 +19,21 @@ use tokio::sync::oneshot;
 
 use super::follow::WantedOrder;
 use super::index::Index;
+use super::keybook::KeyBook;
 use super::outbound::Outbound;
 use super::pump;
 use super::roster::Roster;
 use super::{Now, Shared};
 use crate::api::types::AgentInfo;
 use crate::auth::envelope::Signed;
-use crate::auth::keys::KeyRing;
 use crate::backend::{Bucket, Cursor, Entry, Key, StoreError};
 use crate::clock::Timestamp;
-use crate::id::{AgentName, Digest, JobId};
+use crate::id::{AgentName, Digest, JobId, KeyId};
+use crate::job::facts::JobFacts;
 use crate::job::limits::{ANSWERS_WITHIN, CONNECTED_MIN, SKEW_MAX};
 use crate::job::{ClaimRecord, ClaimRule, JobRecord};
+use crate::message::CancelOrder;
+use keys::Orphans;
 use overheard::Overheard;
 use rollback::Rollback;
 
@@ -48,6 +52,8 @@ pub(super) enum Effect {
     Remove(JobId),
     /// To ask the leader where the reports end.
     Compare(Claimed),
+    /// The job ends because this key, under which it was ordered, was retired.
+    Bar(Box<JobFacts>, Arc<KeyId>),
 }
 
 /// Whether a report may be stored, as far as is known without verifying it.
@@ -85,7 +91,12 @@ pub(super) struct State {
     shared: Arc<Shared>,
     pub(super) roster: Roster,
     pub(super) index: Index,
-    ring: Option<(Arc<KeyRing>, Signed<KeyRing>)>,
+    pub(super) keys: KeyBook,
+    /// Whether the key with which this controller signs is valid.
+    signs_validly: bool,
+    /// Cancels whose key is in no ring that was read yet.
+    unverified: HashMap<JobId, (Signed<CancelOrder>, Timestamp)>,
+    orphans: Orphans,
     effects: Vec<Effect>,
     /// Per bucket, up to where it was read.
     read: HashMap<Bucket, Cursor>,
@@ -111,6 +122,8 @@ pub(super) struct State {
     rollback: Option<Rollback>,
     /// Whether what an agent proved is being compared with the store.
     is_comparing: bool,
+    /// Whether everything in the store was read once.
+    has_read: bool,
     linked: Option<bool>,
     connected_since: Option<Now>,
     /// When what is known was last current.
@@ -139,7 +152,10 @@ impl State {
         Self {
             roster: Roster::default(),
             index: Index::new(shared.config.retention),
-            ring: None,
+            keys: KeyBook::default(),
+            signs_validly: false,
+            unverified: HashMap::new(),
+            orphans: Orphans::default(),
             effects: Vec::new(),
             read: HashMap::new(),
             scans: HashMap::new(),
@@ -154,6 +170,7 @@ impl State {
             is_held_back: false,
             rollback: None,
             is_comparing: false,
+            has_read: false,
             linked: None,
             connected_since: None,
             current: shared.clock.wall(),
@@ -240,17 +257,15 @@ impl State {
             self.remove(job);
         }
         self.tell_awaited();
-        self.publish_ready();
+        self.end_orphans(now.boottime);
+        self.publish_phase();
     }
 
-    fn publish_ready(&mut self) {
-        let ready = pump::PHASES.iter().all(|buckets| self.knows(buckets));
-        // Ready once is ready for good: a rescan or a new job does not make what is known unknown.
-        self.shared.ready.send_if_modified(|was| {
-            let news = ready && !*was;
-            *was |= ready;
-            news
-        });
+    fn publish_phase(&mut self) {
+        // Read once is read for good: a rescan or a new job does not make what is known unknown.
+        self.has_read |= pump::PHASES.iter().all(|buckets| self.knows(buckets));
+        let phase = self.phase(self.has_read);
+        self.shared.phase.send_if_modified(|was| std::mem::replace(was, phase) != phase);
     }
 
     /// Every registered agent, by name.
@@ -298,6 +313,7 @@ impl State {
         self.removed.insert(job);
         self.index.remove(job);
         self.early.remove(&job);
+        self.unverified.remove(&job);
     }
 
     /// How much is known of a job.
@@ -361,7 +377,7 @@ impl State {
         buckets.iter().all(|bucket| {
             self.scanned.contains(bucket)
                 && match bucket {
-                    Bucket::Keyrings => self.ring.is_some(),
+                    Bucket::Keyrings => self.keys.latest().is_some(),
                     Bucket::Jobs => self.loading.is_empty(),
                     _ => true,
                 }

@@ -50,7 +50,7 @@ impl State {
 
     /// Whether a controller of this fleet told exactly that to exactly this agent, under a key that is valid.
     fn is_proven(&self, identity: &Identity, seen: &Seen) -> bool {
-        let Some((ring, _)) = &self.ring else { return false };
+        let Some(ring) = self.keys.latest() else { return false };
         ring.verify(&seen.proof, KeyUse::Job).is_ok_and(|answer| {
             answer.fleet == self.shared.fleet
                 && answer.identity == *identity
@@ -103,8 +103,8 @@ impl State {
             why,
             "the store went back in time: nothing is sent until somebody has accepted that"
         );
-        let ring = self.ring.as_ref().map(|(ring, _)| &**ring);
-        self.rollback = Some(Rollback { keys: ring.map(job_keys).unwrap_or_default() });
+        let ring = self.keys.latest();
+        self.rollback = Some(Rollback { keys: ring.map(|ring| job_keys(ring)).unwrap_or_default() });
         self.shared.rolled_back.send_replace(Some(Arc::from(why)));
     }
 

@@ -3,6 +3,7 @@
 use super::{Effect, State};
 use crate::controller::Now;
 use crate::controller::follow::WantedOrder;
+use crate::controller::keybook::Standing;
 use crate::id::{Identity, JobId};
 use crate::job::ClaimRule;
 
@@ -33,7 +34,7 @@ impl State {
 
     /// Sends what is due for one job, at most so many messages. How many there were.
     fn send_due(&mut self, job: JobId, now: Now, at_most: usize) -> usize {
-        let (roster, effects) = (&self.roster, &mut self.effects);
+        let (roster, keys, effects) = (&self.roster, &self.keys, &mut self.effects);
         let sent = self.index.change(job, |tracked| {
             let (view, damaged) = (&tracked.view, tracked.damaged.is_some());
             let Some(live) = tracked.live.as_deref_mut() else { return 0 };
@@ -42,7 +43,10 @@ impl State {
                 false => now.wall < view.facts().not_after,
             };
             // A job that somebody has cancelled never goes out, also while the cancel cannot be sent.
-            let withheld = damaged || (view.cancel_requested_at().is_some() && !live.has_cancel());
+            let key = live.key.as_deref();
+            let is_retired = key.is_some_and(|key| keys.standing(key) == Standing::Retired);
+            let withheld = damaged
+                || ((view.cancel_requested_at().is_some() || is_retired) && !live.has_cancel());
             // Who holds no claim starts nothing any more once there is a cancel, and who never saw the job would bar it without one.
             let only_claimant = live.has_cancel() && view.facts().claim != ClaimRule::None;
             // A cancel does no harm, whoever hears it.

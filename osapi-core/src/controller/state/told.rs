@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::claims::void_at;
+use super::keys::Cancel;
 use super::{Effect, State, damage};
 use crate::auth::envelope::Signed;
-use crate::auth::keys::{KeyRing, KeyUse};
 use crate::backend::{Bucket, Cursor, Entry, Key, StoreError};
 use crate::clock::Timestamp;
 use crate::controller::live::Live;
@@ -132,22 +132,6 @@ impl State {
         Ok(())
     }
 
-    fn take_ring(&mut self, signed: Signed<KeyRing>) {
-        match KeyRing::open(&signed, &self.shared.root) {
-            Ok(ring) if self.ring.as_ref().is_none_or(|(known, _)| known.serial < ring.serial) => {
-                let ring = Arc::new(ring);
-                self.accept_restore(&ring);
-                self.ring = Some((Arc::clone(&ring), signed));
-                self.shared.ring.send_replace(Some(ring));
-            }
-            Ok(_) => {}
-            Err(err) => tracing::error!(
-                error = &err as &dyn std::error::Error,
-                "a key ring in the store does not verify: ignored"
-            ),
-        }
-    }
-
     /// A record of the name `name`. What was removed stays removed: the store tells old records again.
     pub(in crate::controller) fn take_agent(&mut self, name: &AgentName, record: &AgentRecord) {
         if let Some(seen) = self.scans.get_mut(&Bucket::Agents) {
@@ -230,18 +214,20 @@ impl State {
         let job = record.job;
         self.loading.remove(&job);
         let shared: Arc<[Host]> = hosts.clone().into();
-        let live = Live::new(
+        let mut live = Live::new(
             shared,
             record.envelope,
             record.claim,
             void_at(record.not_after, From::Elsewhere),
         );
+        live.key = self.shared_key(record.key.as_ref());
         self.index.insert(job, JobView::new(record, hosts), live, damaged);
         for (bucket, entry) in self.early.remove(&job).unwrap_or_default().records {
             if let Err(err) = self.take_for_job(bucket, entry) {
                 tracing::error!(%job, %bucket, error = &err as &dyn std::error::Error, "a record cannot be read");
             }
         }
+        self.note_orphan(job);
     }
 
     fn take_for_job(&mut self, bucket: Bucket, entry: Entry) -> Result<(), StoreError> {
@@ -279,13 +265,17 @@ impl State {
         at: Timestamp,
         from: From,
     ) {
-        let ring = self.ring.as_ref().map(|(ring, _)| Arc::clone(ring));
-        let authentic = ring.is_some_and(|ring| {
-            ring.verify(&cancel, KeyUse::Job).is_ok_and(|body| body.job == job)
-        });
-        if !authentic {
-            tracing::error!(%job, "a cancel in the store does not verify: it is shown, and not sent");
-        }
+        let authentic = match self.judge_cancel(job, &cancel) {
+            Cancel::Authentic => true,
+            Cancel::Unknown => {
+                self.keep_unverified(job, cancel.clone(), at);
+                false
+            }
+            Cancel::Worthless => {
+                tracing::error!(%job, "a cancel in the store does not verify: it is shown, and not sent");
+                false
+            }
+        };
         let now = self.now();
         self.index.change(job, |tracked| {
             tracked.view.on_cancel(at);

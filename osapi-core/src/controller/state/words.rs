@@ -60,7 +60,8 @@ impl State {
                 }
             });
         }
-        let serial = self.ring.as_ref().map_or(0, |(ring, _)| ring.serial);
+        self.keys.hear(known_ring);
+        let serial = self.keys.serial();
         if readiness == Readiness::NotReady || known_ring < serial {
             self.welcome(&identity);
         }
@@ -139,7 +140,7 @@ impl State {
     }
 
     fn welcome(&mut self, identity: &Identity) {
-        let Some((_, ring)) = &self.ring else { return };
+        let Some(ring) = self.keys.signed() else { return };
         let welcome = Welcome {
             identity: identity.clone(),
             ring: ring.clone(),

@@ -4,6 +4,7 @@ mod claims;
 mod claims_several;
 mod intake;
 mod jobs;
+mod keys;
 mod large;
 mod membership;
 mod rollback;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tokio::sync::watch;
 
 use super::{Config, Controller, Error, Idempotency, Parts, Submission, found_key_ring, records};
 use crate::api::types::{AgentState, Encoding};
@@ -52,6 +54,8 @@ struct Fleet {
     clock: Arc<dyn Clock>,
     root: SigningKey,
     job_key: String,
+    /// With what every controller of the fleet signs.
+    signing: watch::Sender<Arc<SigningKey>>,
     config: Config,
 }
 
@@ -59,8 +63,11 @@ impl Fleet {
     fn over(store: Arc<dyn Store>, bus: Arc<dyn Bus>) -> Self {
         let start = Timestamp::from_unix_millis(1_800_000_000_000);
         let job_key = SigningKey::generate().to_paserk().to_string();
+        let signing = Arc::new(SigningKey::from_paserk(&job_key).unwrap());
+        let signing = watch::Sender::new(signing);
         let clock = Arc::new(TokioClock::starting_at(start));
-        Self { store, bus, clock, root: SigningKey::generate(), job_key, config: Config::default() }
+        let (root, config) = (SigningKey::generate(), Config::default());
+        Self { store, bus, clock, root, job_key, signing, config }
     }
 
     fn new() -> Self {
@@ -86,7 +93,7 @@ impl Fleet {
             bus: Arc::clone(&self.bus),
             clock: Arc::clone(&self.clock),
             root: self.root.public(),
-            job_key: self.job_key(),
+            job_key: self.signing.subscribe(),
             config: self.config,
         });
         let controller = controller.await.unwrap();
@@ -220,7 +227,7 @@ impl Agent {
     }
 
     fn open(&self, order: &Signed<Order>, membership: &Membership) -> Order {
-        let body = order.verify(&self.ring[0].key).unwrap();
+        let body = self.ring.iter().find_map(|known| order.verify(&known.key).ok()).unwrap();
         assert!(membership.proves(self.fleet, &self.identity, &body.hosts));
         body
     }

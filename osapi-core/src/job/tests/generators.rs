@@ -70,6 +70,7 @@ pub(super) fn job(claim: ClaimRule) -> JobRecord {
         target: "_all".to_owned(),
         claim,
         envelope: Some(Digest::of(b"envelope")),
+        key: None,
         hosts: vec![Digest::of(b"hosts")],
         request_id: RequestId::from_bytes([2; 16]),
         retry_of: None,

@@ -12,7 +12,9 @@ use osapi_core::auth::permission::Permission;
 use osapi_core::backend::nats::{Login, Namespace, Nats, Options, StoreOptions, Tls};
 use osapi_core::backend::{Bus, Store};
 use osapi_core::clock::{Clock, SystemClock};
-use osapi_core::controller::{Config, Controller, Error, Parts, Submission, found_key_ring};
+use osapi_core::controller::{
+    Config, Controller, Error, Parts, Submission, fixed_key, found_key_ring,
+};
 use osapi_core::executor::scripted::ScriptedExecutor;
 use osapi_core::id::{AgentName, JobId, SealingKey};
 use osapi_core::job::{AgentFacts, Exec, Labels, Operation, Target};
@@ -110,7 +112,7 @@ impl Fleet {
     /// A controller that starts over a store with a key ring.
     pub(super) async fn start(&self, store: Arc<dyn Store>, bus: Arc<dyn Bus>) -> Controller {
         let (clock, root) = (Arc::clone(&self.clock), self.root.public());
-        let (job_key, config) = (self.job_key(), Config::default());
+        let (job_key, config) = (fixed_key(self.job_key()), Config::default());
         let parts = Parts { store, bus, clock, root, job_key, config };
         Controller::start(parts).await.unwrap()
     }
