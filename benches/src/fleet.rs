@@ -54,7 +54,7 @@ impl Fleet {
             bus: bus.clone(),
             clock: Arc::clone(&clock),
             root: root.public(),
-            job_key,
+            job_key: tokio::sync::watch::channel(Arc::new(job_key)).1,
             config: Config::default(),
         });
         let controller = controller.await?;

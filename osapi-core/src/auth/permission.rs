@@ -37,8 +37,6 @@ impl Permission {
     pub const AUDIT_READ: Self = Self(Cow::Borrowed("audit:read"));
     /// Publish key rings.
     pub const KEY_WRITE: Self = Self(Cow::Borrowed("key:write"));
-    /// Accept a store that was restored.
-    pub const STORE_WRITE: Self = Self(Cow::Borrowed("store:write"));
     /// Revoke tokens.
     pub const TOKEN_WRITE: Self = Self(Cow::Borrowed("token:write"));
 
@@ -133,7 +131,7 @@ impl fmt::Display for PermissionSet {
 }
 
 /// The permissions that come with OSAPI, and what each of them allows.
-const BUILT_IN: [(Permission, &str); 11] = [
+const BUILT_IN: [(Permission, &str); 10] = [
     (Permission::AGENT_READ, "list agents"),
     (Permission::AGENT_WRITE, "invite, drain and remove agents"),
     (Permission::AUDIT_READ, "read the audit log"),
@@ -143,7 +141,6 @@ const BUILT_IN: [(Permission, &str); 11] = [
     (Permission::JOB_WRITE, "delete jobs, and cancel those of others"),
     (Permission::KEY_WRITE, "publish key rings"),
     (Permission::NODE_READ, "read facts of hosts"),
-    (Permission::STORE_WRITE, "accept a store that was restored"),
     (Permission::TOKEN_WRITE, "revoke tokens"),
 ];
 
@@ -235,7 +232,7 @@ mod tests {
     #[test]
     fn the_eleven_built_in_permissions_exist() {
         let all = "agent:read, agent:write, audit:read, command:execute, health:read, job:read, \
-                   job:write, key:write, node:read, store:write, token:write";
+                   job:write, key:write, node:read, token:write";
         assert_eq!(Permissions::built_in().all().to_string(), all);
     }
 

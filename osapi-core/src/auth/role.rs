@@ -251,7 +251,7 @@ mod tests {
         let errors = Roles::with_custom(Permissions::built_in(), &wrong).unwrap_err();
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         let known = "known are agent:read, agent:write, audit:read, command:execute, health:read, \
-                     job:read, job:write, key:write, node:read, store:write, token:write";
+                     job:read, job:write, key:write, node:read, token:write";
         assert_eq!(
             texts,
             [

@@ -70,7 +70,7 @@ impl Fleet {
             bus: Arc::clone(&self.bus) as _,
             clock: Arc::clone(&self.clock),
             root: self.root.public(),
-            job_key,
+            job_key: watch::channel(Arc::new(job_key)).1,
             config: Config::default(),
         };
         let controller = Controller::start(parts).await.unwrap();

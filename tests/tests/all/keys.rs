@@ -152,3 +152,34 @@ fn a_ring_of_another_fleet_changes_nothing() {
     server.api().post("/v1/keys", &body).refuses(422, "key_ring_invalid");
     server.api().shell("true").is(200);
 }
+
+#[test]
+fn a_store_that_was_put_back_is_noticed_and_goes_on_once_a_person_has_accepted_it() {
+    let machine = Machine::new();
+    let (store, backup) = (machine.data_dir().join("store.redb"), machine.path("backup"));
+    let server = machine.start();
+    server.api().shell("true").is(200);
+    server.stop();
+    fs::copy(&store, &backup).unwrap();
+    let server = machine.start();
+    let accept = || machine.osapi(["store", "accept-restore", "--yes"]).run();
+    accept().exits(2).explains(&["nothing to accept"]);
+    for _ in 0..3 {
+        server.api().shell("true").is(200);
+    }
+    server.stop();
+
+    fs::copy(&backup, &store).unwrap();
+    let _server = machine.start();
+    let exec = || machine.osapi(["exec", "--", "true"]).run();
+    let refused = until("the agent has shown what it has", || {
+        let ran = exec();
+        (ran.code() != 0).then_some(ran)
+    });
+    refused.exits(125).explains(&["store_rolled_back", "accept-restore"]);
+    let health = machine.osapi(["health", "status", "--json"]).run().exits(0).json();
+    assert_eq!(health["status"], "degraded", "{health}");
+    accept().exits(0);
+    until("commands run again", || (exec().code() == 0).then_some(()));
+    accept().exits(2);
+}

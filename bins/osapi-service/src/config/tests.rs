@@ -209,7 +209,7 @@ agent:
   colour: red
 ";
     let known = "agent:read, agent:write, audit:read, command:execute, health:read, job:read, \
-                 job:write, key:write, node:read, store:write, token:write";
+                 job:write, key:write, node:read, token:write";
     let expected = format!(
         "configuration is not valid:
   OSAPI_AGENT_DRAIN: agent.drain must be a duration with its unit (ms, s, m or h), such as 30s, 5m or 24h, not '7'

@@ -1,4 +1,4 @@
-//! `key ..`
+//! `key ..` and `store ..`: what needs the root key.
 
 use clap::{Args, Subcommand, ValueEnum};
 use osapi_core::api::Endpoint as _;
@@ -39,6 +39,22 @@ pub(crate) struct KeyRotateArgs {
 pub(crate) struct KeyRetireArgs {
     /// The key's id, as 'osapi key list' shows it
     pub(crate) key_id: KeyId,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// What can be done with the store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Go on with a store that went back in time: under a new job key, and with every open job cancelled. Needs the root key in the
+    /// data directory
+    AcceptRestore(AcceptRestoreArgs),
+}
+
+/// Options of `store accept-restore`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct AcceptRestoreArgs {
     /// Do not ask
     #[arg(short, long)]
     pub(crate) yes: bool,

@@ -12,7 +12,7 @@ use osapi_core::job::{JobStatus, QueueFor, Target};
 
 use super::Format;
 use super::duration::{Wait, queue_for};
-use super::key::KeyCommand;
+use super::key::{KeyCommand, StoreCommand};
 use super::nats::InviteArgs;
 use super::run::{ExecLongArgs, ShellLongArgs};
 use super::target::{HELP, target};
@@ -36,6 +36,9 @@ pub(crate) enum Remote {
     /// Keys: which are valid, and changing that
     #[command(subcommand)]
     Key(KeyCommand),
+    /// The store behind the servers
+    #[command(subcommand)]
+    Store(StoreCommand),
     #[command(about = HealthGet::INFO.summary)]
     Health(HealthArgs),
 }

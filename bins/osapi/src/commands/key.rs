@@ -59,6 +59,19 @@ impl Ring {
         Ok(client.keys().publish(ring.as_str()).await?)
     }
 
+    /// Publishes a ring whose only job key is a new one, and puts that one in place.
+    ///
+    /// # Errors
+    /// When the server cannot be asked, or refuses. What was begun is gone on with the next time.
+    pub(crate) async fn replace_job_keys(&mut self, client: &Client) -> Result<KeyId> {
+        let next = self.root.successor(KeyUse::Job).map_err(not_changed)?;
+        let others = self.latest.keys.iter().filter(|known| known.usage != KeyUse::Job).cloned();
+        let job = RingKey { key: next.public(), usage: KeyUse::Job };
+        self.publish(client, others.chain([job]).collect()).await?;
+        self.root.succeed(KeyUse::Job).map_err(not_changed)?;
+        Ok(next.id())
+    }
+
     /// What a server says of a key.
     fn known(&self, id: &KeyId) -> Option<&KeyInfo> {
         self.published.keys.iter().find(|known| known.key_id == id.as_str())

@@ -15,6 +15,7 @@ mod local;
 mod nats;
 mod output;
 mod start;
+mod store;
 mod target;
 mod token;
 
@@ -26,7 +27,7 @@ use osapi_service::datadir::{self, Layout};
 use osapi_service::startup;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::args::key::KeyCommand;
+use crate::args::key::{KeyCommand, StoreCommand};
 use crate::args::remote::{AgentCommand, AgentGroup, CommandCommand, NodeCommand};
 use crate::args::run::Run;
 use crate::args::{Cli, Command, Global, NatsCommand, Remote};
@@ -91,6 +92,14 @@ fn remote(remote: Remote, global: &Global) -> Result<Exit> {
             wait(&runtime, target::run(&client, command, &mut screen))
         }
         Remote::Key(command) => keys(command, global),
+        Remote::Store(StoreCommand::AcceptRestore(args)) => {
+            let (runtime, client) = (client_runtime(global)?, client::with_token(global)?);
+            let layout = layout(global)?;
+            let question = runtime.block_on(store::question(&client))?;
+            confirm::meant(args.yes, "accepting a restored store", || question)?;
+            let mut screen = Screen::standard(false);
+            wait(&runtime, store::accept_restore(&client, &layout, &mut screen))
+        }
         Remote::Health(args) => {
             let mut screen = Screen::standard(false);
             wait(&client_runtime(global)?, health::run(&args, global, &mut screen))

@@ -104,7 +104,8 @@ impl State {
             "the store went back in time: nothing is sent until somebody has accepted that"
         );
         let ring = self.keys.latest();
-        self.rollback = Some(Rollback { keys: ring.map(|ring| job_keys(ring)).unwrap_or_default() });
+        self.rollback =
+            Some(Rollback { keys: ring.map(|ring| job_keys(ring)).unwrap_or_default() });
         self.shared.rolled_back.send_replace(Some(Arc::from(why)));
     }
 
