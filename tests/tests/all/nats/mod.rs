@@ -41,11 +41,14 @@ async fn connect_as(server: &NatsServer, login: Login) -> Nats {
     Nats::connect(Options { login, ..options(&[server.url()]) }).await.unwrap()
 }
 
+/// The default needs more free space than a machine that builds and tests may have.
+fn small() -> StoreOptions {
+    StoreOptions { max_output_bytes: 64 << 20, ..StoreOptions::default() }
+}
+
 /// The store of a server that knows no users.
 async fn store(server: &NatsServer) -> Arc<NatsStore> {
-    // The default needs more free space than a machine that builds and tests may have.
-    let options = StoreOptions { max_output_bytes: 64 << 20, ..StoreOptions::default() };
-    Arc::new(connect(server).await.store(options).await.unwrap())
+    Arc::new(connect(server).await.store(small()).await.unwrap())
 }
 
 /// A client with every right that its user has, which keeps no rules of ours.

@@ -215,7 +215,7 @@ async fn several_that_open_a_new_store_at_once_settle_on_one() {
         let mut opening = tokio::task::JoinSet::new();
         for _ in 0..8 {
             let nats = super::connect(&server).await;
-            opening.spawn(async move { nats.store(StoreOptions::default()).await.unwrap().id() });
+            opening.spawn(async move { nats.store(super::small()).await.unwrap().id() });
         }
         let ids = super::within("all open it", opening.join_all()).await;
         assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
