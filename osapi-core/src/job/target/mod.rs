@@ -1,6 +1,6 @@
 //! Which hosts are meant, parsed once from the text that a user wrote. The language is described in docs/targets.md.
 //!
-//! A text is [parsed](parse) to a [`Target`], whose [`Expression`] holds names, labels and [patterns](pattern); a [`Matcher`] says of
+//! A text is parsed to a [`Target`], whose [`Expression`] holds names, labels and patterns; a [`Matcher`] says of
 //! many hosts which of them it means. Only controllers ask it, once per job.
 
 mod error;
