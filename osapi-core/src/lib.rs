@@ -19,6 +19,9 @@ pub mod backend;
 mod blocking;
 #[cfg(feature = "controller")]
 pub mod controller;
+#[cfg(test)]
+#[cfg(feature = "runtime")]
+mod eventually;
 #[cfg(feature = "runtime")]
 pub mod executor;
 pub mod job;

@@ -19,6 +19,7 @@ use crate::backend::embedded::{EmbeddedBus, EmbeddedStore};
 use crate::backend::faulty::{BusFaults, FaultyBus};
 use crate::clock::{Clock, Timestamp, TokioClock};
 use crate::controller::{Config, Controller, Parts, Submission, found_key_ring};
+use crate::eventually::eventually;
 use crate::executor::scripted::{Gate, Script, ScriptedExecutor};
 use crate::id::{JobId, SealingKey};
 use crate::job::{AgentFacts, Exec, ExecutionState, JobStatus, Labels, Operation, Target};
@@ -130,9 +131,10 @@ impl Machine {
         readiness.wait_for(|now| *now == crate::message::Readiness::Ready).await.unwrap();
         let name = "local".parse().unwrap();
         let ready = crate::api::types::AgentState::Ready;
-        while !self.controller.agent(&me(), &name).await.is_ok_and(|agent| agent.state == ready) {
-            tokio::task::yield_now().await;
-        }
+        eventually(async || {
+            self.controller.agent(&me(), &name).await.is_ok_and(|agent| agent.state == ready)
+        })
+        .await;
         Running { task, stop }
     }
 
@@ -152,13 +154,11 @@ impl Machine {
 
     /// Waits until the job is shown in this state.
     async fn until(&self, job: JobId, state: ExecutionState) {
-        loop {
+        eventually(async || {
             let results = self.controller.results(&me(), job, Some(Duration::ZERO)).await.unwrap();
-            if results.results[0].status == state {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
+            results.results[0].status == state
+        })
+        .await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::auth::envelope::Signed;
+use crate::eventually::eventually;
 
 fn keeper() -> Permit {
     let permissions = [
@@ -42,9 +43,9 @@ async fn jobs_go_on_over_a_rotation_and_a_retirement() {
     let _agent = machine.agent().await;
     let ready = crate::api::types::AgentState::Ready;
     let name = "local".parse().unwrap();
-    while !second.agent(&me(), &name).await.is_ok_and(|agent| agent.state == ready) {
-        tokio::task::yield_now().await;
-    }
+    // Who heard of the agent before it read of its registration knows it by its next hello.
+    eventually(async || second.agent(&me(), &name).await.is_ok_and(|agent| agent.state == ready))
+        .await;
     let old = Arc::clone(&machine.signing.borrow());
     let new = SigningKey::generate();
     let mut jobs = Vec::new();

@@ -38,9 +38,7 @@ async fn row(controller: &Controller, job: JobId) -> (String, ExecutionState, bo
 }
 
 async fn until(controller: &Controller, job: JobId, state: ExecutionState) {
-    while row(controller, job).await.1 != state {
-        tokio::task::yield_now().await;
-    }
+    eventually(async || row(controller, job).await.1 == state).await;
 }
 
 /// The claim in the store on one host's execution, or on the whole job.
@@ -59,9 +57,8 @@ async fn any_is_offered_to_one_candidate_after_the_other_until_it_is_claimed() {
     let (fleet, controller, [mut a, mut b, mut c]) = fleet_of(["a", "b", "c"]).await;
     // Who has least to do comes first, then the name decides.
     a.hello(&[JobId::new(fleet.clock.wall())], &[]).await;
-    while controller.agent(&admin(), &a.identity.name).await.unwrap().running == 0 {
-        tokio::task::yield_now().await;
-    }
+    let name = &a.identity.name;
+    eventually(async || controller.agent(&admin(), name).await.unwrap().running > 0).await;
     let start = tokio::time::Instant::now();
     let job = any(&fleet, &controller).await;
     let order = b.order().await;
@@ -262,9 +259,7 @@ async fn a_cancel_makes_void_what_is_not_claimed_and_is_told_to_whoever_has() {
     controller.cancel(&admin(), job).await.unwrap();
     // Once that is said, nobody can claim it any more.
     assert_eq!(b.claimed(job, nonce).await, AnswerKind::Void(nonce));
-    while holder(&fleet, job, Some("c")).await.is_none() {
-        tokio::task::yield_now().await;
-    }
+    eventually(async || holder(&fleet, job, Some("c")).await.is_some()).await;
     assert!(start.elapsed() < SOON);
     for host in ["b", "c"] {
         let void = Some(Holder::Void(VoidReason::Cancelled));

@@ -22,9 +22,7 @@ async fn records_in(fleet: &Fleet, bucket: Bucket) -> Vec<Entry> {
 }
 
 async fn until_count(fleet: &Fleet, bucket: Bucket, expected: usize) {
-    while records_in(fleet, bucket).await.len() != expected {
-        tokio::task::yield_now().await;
-    }
+    eventually(async || records_in(fleet, bucket).await.len() == expected).await;
 }
 
 const DONE: Outcome = Outcome::Exited { code: 0 };

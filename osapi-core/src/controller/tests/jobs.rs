@@ -267,15 +267,9 @@ async fn an_order_that_was_altered_in_the_store_is_never_sent() {
     fleet.store.create(Bucket::Envelopes, &envelope, "v4.public.forged".into()).await.unwrap();
     let second = fleet.controller().await;
     agent.hello(&[], &[]).await;
-    let shown = async {
-        loop {
-            match second.results(&admin(), job, NOW).await {
-                Err(err) => return err,
-                Ok(_) => tokio::task::yield_now().await,
-            }
-        }
-    };
-    let error = tokio::time::timeout(Duration::from_secs(60), shown).await.unwrap();
+    let look = async || second.results(&admin(), job, NOW).await;
+    eventually(async || look().await.is_err()).await;
+    let error = look().await.unwrap_err();
     assert!(matches!(error, Error::JobDamaged { .. }), "{error:?}");
     tokio::time::sleep(Duration::from_secs(5)).await;
     while let Some(delivery) = agent.inbox.try_next() {

@@ -102,9 +102,7 @@ async fn a_controller_whose_key_is_not_valid_takes_no_jobs_and_says_so() {
     let new = SigningKey::generate();
     controller.publish_ring(&keeper(), fleet.ring(2, &[&new])).await.unwrap();
     let submit = async || controller.submit(&admin(), submission(&fleet, host("web-01"))).await;
-    while controller.is_ready() {
-        tokio::task::yield_now().await;
-    }
+    eventually(async || !controller.is_ready()).await;
     let refused = submit().await.unwrap_err();
     assert!(matches!(&refused, Error::KeyNotValid(key) if *key == fleet.job_key().id()));
     fleet.sign_with(&new);
@@ -182,9 +180,7 @@ async fn open_jobs_of_a_retired_key_are_counted_and_end() {
     until_serial(&second, 2).await;
     for controller in [&first, &second] {
         controller.results(&admin(), jobs[1], NOW).await.unwrap();
-        while counted(controller, &old).await != Some(2) {
-            tokio::task::yield_now().await;
-        }
+        eventually(async || counted(controller, &old).await == Some(2)).await;
         assert_eq!(counted(controller, &new).await, Some(0));
     }
     while agent.inbox.try_next().is_some() {}

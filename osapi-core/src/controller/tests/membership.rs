@@ -49,9 +49,7 @@ async fn the_key_of_a_removed_agent_counts_for_nothing_on_any_controller() {
     first.remove_agent(&keeper(), &name).await.unwrap();
     assert_eq!(agent.refusal().await, RegistrationRefusal::Removed, "it is told at once");
     for controller in [&first, &second] {
-        while controller.agent(&admin(), &name).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
+        eventually(async || controller.agent(&admin(), &name).await.is_err()).await;
         let gone = controller.submit(&admin(), submission(&fleet, host("web-01"))).await;
         assert!(matches!(gone, Err(Error::HostNotFound(_))), "{gone:?}");
         let again = controller.remove_agent(&keeper(), &name).await;
@@ -166,9 +164,7 @@ async fn who_is_not_registered_is_asked_to_register() {
     let name = agent.identity.name.clone();
     // The store lost it, and the agent never lost its connection.
     fleet.store.purge(Bucket::Agents, &Prefix::of(&[&name])).await.unwrap();
-    while controller.agent(&admin(), &name).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    eventually(async || controller.agent(&admin(), &name).await.is_err()).await;
     agent.hello(&[], &[]).await;
     assert_eq!(agent.refusal().await, RegistrationRefusal::Unknown);
     assert!(controller.health(&keeper()).await.unwrap().refused.is_empty(), "no harm is done");

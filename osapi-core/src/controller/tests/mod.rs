@@ -33,6 +33,7 @@ use crate::backend::faulty::{BusFaults, FaultyBus, FaultyStore, StoreFaults};
 use crate::backend::held as stores;
 use crate::backend::{Bucket, Bus, Key, Prefix, Store, Subscription};
 use crate::clock::{Clock, Timestamp, TokioClock};
+use crate::eventually::eventually;
 use crate::id::{AgentName, Digest, Identity, InstanceId, JobId, JournalId, Nonce, SealingKey};
 use crate::job::limits::CHUNK_MAX;
 use crate::job::record::VERSION;
@@ -310,9 +311,10 @@ impl Agent {
 
 async fn until_state(controller: &Controller, name: &AgentName, state: AgentState) {
     let permit = admin();
-    while controller.agent(&permit, name).await.is_ok_and(|agent| agent.state != state) {
-        tokio::task::yield_now().await;
-    }
+    eventually(async || {
+        controller.agent(&permit, name).await.is_ok_and(|agent| agent.state == state)
+    })
+    .await;
 }
 
 fn admin() -> Permit {

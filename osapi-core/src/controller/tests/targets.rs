@@ -74,13 +74,10 @@ async fn a_preview_tells_who_is_live_and_makes_no_job() {
     let _other = fleet.labelled("web-01", &[], &controller).await;
     let agent = fleet.agent("db-03").await;
     agent.register().await;
-    let preview = loop {
-        let preview = controller.preview(&admin(), &target("env:prod,db-*")).await.unwrap();
-        if preview.count == 3 {
-            break preview;
-        }
-        tokio::task::yield_now().await;
-    };
+    let wanted = target("env:prod,db-*");
+    let look = async || controller.preview(&admin(), &wanted).await.unwrap();
+    eventually(async || look().await.count == 3).await;
+    let preview = look().await;
     assert_eq!((preview.count, preview.live, preview.ready), (3, 1, 1));
     let states: Vec<_> = preview.hosts.iter().map(|host| host.state).collect();
     assert_eq!(names(&preview), "db-01 db-02 db-03");

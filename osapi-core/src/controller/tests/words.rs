@@ -18,9 +18,10 @@ async fn silence_settles_as_no_answer_and_a_late_report_replaces_it() {
     assert_eq!(start.elapsed().as_secs(), 40, "the start deadline and ten seconds");
     let digest = agent.send_report(&agent.report(job, Outcome::Exited { code: 0 }, b"")).await;
     assert_eq!(agent.answer().await.kind, AnswerKind::Stored(digest));
-    while controller.results(&admin(), job, NOW).await.unwrap().status != JobStatus::Completed {
-        tokio::task::yield_now().await;
-    }
+    eventually(async || {
+        controller.results(&admin(), job, NOW).await.unwrap().status == JobStatus::Completed
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

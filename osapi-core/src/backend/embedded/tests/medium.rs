@@ -2,23 +2,17 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
 
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
 
 use crate::backend::embedded::{EmbeddedStore, Limits};
+use crate::eventually::eventually;
 
 type BackendIoError = std::io::Error;
 
-/// Waits for a condition, but not for ever.
 pub(super) async fn until(condition: impl Fn() -> bool) {
-    let wait = async {
-        while !condition() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("the condition comes true");
+    eventually(async || condition()).await;
 }
 
 /// A handle; clones share the bytes.
