@@ -58,7 +58,9 @@ impl Who {
                 "'{name}' asked to join fleet {fleet}, and no API server has answered yet; it goes on asking at the next start."
             )
         };
-        format!("{told} From now on start it with: {start}")
+        format!(
+            "{told} From now on start it with: {start} (the join file is of no more use: remove it)"
+        )
     }
 }
 

@@ -146,6 +146,22 @@ fn who_has_joined_waits_for_its_broker_and_says_why_once() {
 }
 
 #[test]
+fn who_stops_before_an_answer_came_goes_on_at_the_next_start() {
+    let mut fleet = Site::start();
+    fleet.fleet.servers[0].kill();
+    let file = fleet.invite("web-01");
+    let join = fleet.agent("web-01", ["--join", file.to_str().unwrap()]);
+    let (status, said) = Daemon::until(join, "no API server has answered").stop();
+    assert!(status.success() && said.contains("goes on asking at the next start"), "{said}");
+    let again = fleet.agent("web-01", ["--join", file.to_str().unwrap()]).run().exits(2);
+    again.explains(&["there is an agent", "osapi-agent --data-dir"]);
+    let mut waiting = Daemon::until(fleet.agent("web-01", []), "no API server has answered");
+    fleet.fleet.servers[0].restart();
+    waiting.until_says("takes jobs");
+    assert!(waiting.stop().0.success());
+}
+
+#[test]
 fn credentials_that_the_broker_does_not_know_end_an_agent_with_the_error() {
     let (fleet, other) = (Site::start(), Site::start());
     assert!(fleet.join("web-01").stop().0.success());

@@ -4,6 +4,7 @@ mod cluster;
 mod credentials;
 mod joining;
 mod servers;
+mod tls;
 mod typed;
 
 use std::fs;

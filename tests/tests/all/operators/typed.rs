@@ -24,7 +24,9 @@ pub(super) fn loopback(machine: &Machine) -> String {
 }
 
 fn daemon(machine: &Machine, line: &str, words: &str) -> Daemon {
-    Daemon::until(machine.typed(&format!("exec {line}")), words)
+    let typed = machine.typed(&format!("exec {line}"));
+    // What is set aside for output by default may not be there.
+    Daemon::until(typed.env("OSAPI_JOBS_MAX_OUTPUT_BYTES", "64MiB"), words)
 }
 
 #[test]
