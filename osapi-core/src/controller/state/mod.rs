@@ -28,11 +28,11 @@ use crate::api::types::AgentInfo;
 use crate::auth::envelope::Signed;
 use crate::backend::{Bucket, Cursor, Entry, Key, StoreError};
 use crate::clock::Timestamp;
-use crate::id::{AgentName, Digest, JobId, KeyId};
+use crate::id::{AgentName, Digest, Identity, JobId, KeyId};
 use crate::job::facts::JobFacts;
 use crate::job::limits::{ANSWERS_WITHIN, CONNECTED_MIN, SKEW_MAX};
 use crate::job::{ClaimRecord, ClaimRule, JobRecord};
-use crate::message::CancelOrder;
+use crate::message::{CancelOrder, Hello, Receipt};
 use keys::Orphans;
 use overheard::Overheard;
 use rollback::Rollback;
@@ -83,6 +83,10 @@ pub(super) enum Knowledge {
     Nothing,
 }
 
+/// Most receipts that are kept for jobs that were not read yet.
+const RECEIPTS_MAX: usize = 32_768;
+/// Most hellos that are kept for registrations that were not read yet.
+const HELLOS_MAX: usize = 4096;
 /// Most removals that go on at once.
 const REMOVALS_MAX: usize = 64;
 
@@ -115,7 +119,9 @@ pub(super) struct State {
     /// Reports that this controller has verified and is writing.
     verified: HashSet<Digest>,
     /// Receipts for jobs that are not known yet.
-    overheard: Overheard,
+    receipts: Overheard<JobId, Receipt>,
+    /// Hellos of agents whose registration was not read yet.
+    hellos: Overheard<Identity, Hello>,
     /// Whether orders wait for room in the outbox.
     is_held_back: bool,
     /// The store went back in time.
@@ -166,7 +172,8 @@ impl State {
             removing: HashSet::new(),
             voidings: 0,
             verified: HashSet::new(),
-            overheard: Overheard::default(),
+            receipts: Overheard::at_most(RECEIPTS_MAX),
+            hellos: Overheard::at_most(HELLOS_MAX),
             is_held_back: false,
             rollback: None,
             is_comparing: false,

@@ -143,7 +143,7 @@ impl State {
         let Some(signed) = &record.registration else { return };
         match registration::open(signed, self.shared.fleet) {
             Some(registration) if registration.identity.name == *name => {
-                self.roster.register(Registered { registration, at: record.registered_at })
+                self.enroll(Registered { registration, at: record.registered_at });
             }
             _ => {
                 tracing::error!(agent = %name, "a registration in the store does not verify: ignored")
@@ -205,7 +205,7 @@ impl State {
                 None => live.send_to_all(now + JOIN_AFTER),
             }
         });
-        for receipt in self.overheard.take(job) {
+        for receipt in self.receipts.take(&job) {
             self.on_receipt(receipt);
         }
     }

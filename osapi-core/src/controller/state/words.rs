@@ -25,7 +25,16 @@ impl State {
                 tracing::debug!(agent = %hello.identity.name, "a hello of a run that is over");
                 return;
             }
-            Speaker::Stranger(why) => return self.keep_out(&hello.identity, why),
+            Speaker::Stranger(why) => {
+                // Who just came in has no jobs and has seen nothing: what claims more is not worth the room.
+                let is_small = hello.running.is_empty() && hello.accepted.is_empty();
+                self.keep_out(&hello.identity, why.clone());
+                if why == RegistrationRefusal::Unknown && is_small {
+                    let hello = Hello { seen: None, ..hello };
+                    self.hellos.keep(hello.identity.clone(), hello, now.boottime);
+                }
+                return;
+            }
         }
         if self.roster.is_alarm_due(&hello.identity.name, now.boottime) {
             tracing::error!(agent = %hello.identity.name, "two agents run with one key: neither is given work; remove it, and set both up anew");
@@ -97,7 +106,7 @@ impl State {
         }
         if self.knowledge(receipt.job) == Knowledge::Nothing {
             if self.roster.knows(&receipt.identity) {
-                self.overheard.keep(receipt, self.boottime());
+                self.receipts.keep(receipt.job, receipt, self.boottime());
             }
             return;
         }
@@ -132,10 +141,19 @@ impl State {
             seen.insert(Key::of(&[&identity.name]));
         }
         if !self.roster.knows(&identity) {
-            self.roster.register(Registered { registration, at });
+            self.enroll(Registered { registration, at });
         }
         if self.roster.knows(&identity) {
             self.welcome(&identity);
+        }
+    }
+
+    /// Takes an agent in. It may have said hello before this controller read of it, and does so again only seconds later.
+    pub(super) fn enroll(&mut self, registered: Registered) {
+        let identity = registered.registration.identity.clone();
+        self.roster.register(registered);
+        for hello in self.hellos.take(&identity) {
+            self.on_hello(hello);
         }
     }
 

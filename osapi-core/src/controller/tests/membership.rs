@@ -11,7 +11,7 @@ fn keeper() -> Permit {
 
 impl Agent {
     /// The next refusal of this very identity.
-    async fn refusal(&mut self) -> RegistrationRefusal {
+    pub(super) async fn refusal(&mut self) -> RegistrationRefusal {
         loop {
             if let ToAgent::Refused(Refused { identity, why }) = self.next().await
                 && identity == self.identity

@@ -5,6 +5,7 @@ use super::*;
 use crate::api::types::JobDetails;
 use crate::job::word::Refusal;
 use crate::message::Ping;
+use crate::message::RegistrationRefusal;
 
 const SOON: Duration = Duration::from_millis(100);
 
@@ -232,6 +233,35 @@ async fn a_job_whose_controller_ended_before_it_sent_it_is_found_and_sent() {
     assert_eq!(second.results(&me, job, None).await.unwrap().status, JobStatus::Completed);
 }
 
+/// An agent that another controller has let in.
+async fn let_in_elsewhere(fleet: &Fleet, name: &str) -> Agent {
+    let agent = fleet.agent(name).await;
+    let record = records::AgentRecord {
+        v: VERSION,
+        registration: Some(agent.registration()),
+        registered_at: fleet.clock.wall(),
+        removed: Vec::new(),
+    };
+    let record = records::encode(&record);
+    fleet.store.create(Bucket::Agents, &Key::of(&[&name]), record).await.unwrap();
+    agent
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hello_counts_that_came_before_its_registration_was_read() {
+    let fleet = Fleet::new();
+    let held = Arc::new(HeldStore::new(Arc::clone(&fleet.store)));
+    let controller = fleet.controller_over(Arc::clone(&held) as _).await;
+    held.hold(&[Point::Change(Bucket::Agents)]);
+    let mut agent = let_in_elsewhere(&fleet, "web-01").await;
+    agent.hello(&[], &[]).await;
+    assert_eq!(agent.refusal().await, RegistrationRefusal::Unknown);
+    held.release();
+    let start = tokio::time::Instant::now();
+    until_state(&controller, &agent.identity.name, AgentState::Ready).await;
+    assert!(start.elapsed() < SOON);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_controller_that_lags_behind_does_not_deny_what_there_is() {
     let fleet = Fleet::new();
@@ -247,16 +277,7 @@ async fn a_controller_that_lags_behind_does_not_deny_what_there_is() {
     let me = person("me@example.com", &[Permission::JOB_WRITE]);
     let start = tokio::time::Instant::now();
     held.hold(&points);
-    // An agent that another controller has let in.
-    let agent = fleet.agent("web-01").await;
-    let record = records::AgentRecord {
-        v: VERSION,
-        registration: Some(agent.registration()),
-        registered_at: fleet.clock.wall(),
-        removed: Vec::new(),
-    };
-    let record = records::encode(&record);
-    fleet.store.create(Bucket::Agents, &Key::of(&[&"web-01"]), record).await.unwrap();
+    let agent = let_in_elsewhere(&fleet, "web-01").await;
     let (job, ()) = tokio::join!(second.submit(&me, submission(&fleet, host("web-01"))), lag);
     job.unwrap();
     assert_eq!(start.elapsed().as_secs(), 1);
