@@ -55,6 +55,7 @@ impl Fleet {
             clock: Arc::clone(&clock),
             root: root.public(),
             job_key: tokio::sync::watch::channel(Arc::new(job_key)).1,
+            denials: osapi_core::backend::never_denied(),
             config: Config::default(),
         });
         let controller = controller.await?;

@@ -74,6 +74,7 @@ impl Machine {
             clock: Arc::clone(&clock),
             root: root.public(),
             job_key: signing.subscribe(),
+            denials: crate::backend::never_denied(),
             config: Config::default(),
         };
         let controller = Controller::start(parts).await.unwrap();
@@ -97,6 +98,7 @@ impl Machine {
             clock: Arc::clone(&self.clock),
             root: self.root.public(),
             job_key: self.signing.subscribe(),
+            denials: crate::backend::never_denied(),
             config: Config::default(),
         });
         let controller = controller.await.unwrap();
@@ -122,6 +124,7 @@ impl Machine {
             sealing: SealingKey::from_bytes([1; 32]),
             labels: Labels::default(),
             facts: AgentFacts::default(),
+            denials: crate::backend::never_denied(),
             spool: self.spool.path().to_owned(),
             limits: Limits::default(),
         });

@@ -8,20 +8,22 @@ pub mod program;
 use std::sync::Arc;
 
 use osapi_core::agent::{Agent, AgentParts, Drained, Limits};
-use osapi_core::backend::Bus;
+use osapi_core::backend::{Bus, Denials};
 use osapi_core::clock::SystemClock;
 use osapi_core::executor::process::{ProcessExecutor, facts_of_this_host};
 use osapi_core::job::Labels;
 use osapi_service::config;
+use tokio::sync::watch;
 
 pub use home::{Home, HomeError};
 pub use osapi_core::executor::process::prepare_this_process;
 
-/// The agent of `home` on `bus`, which runs real commands. The program has called [`prepare_this_process`] first.
+/// The agent of `home` on `bus`, to which a broker may deny something, and which runs real commands. The program has called [`prepare_this_process`] first.
 #[must_use]
 pub fn agent(
     home: Home,
     bus: Arc<dyn Bus>,
+    denials: watch::Receiver<Denials>,
     config: &config::Agent,
     labels: Labels,
     hostname: String,
@@ -45,6 +47,7 @@ pub fn agent(
         sealing: keys.sealing,
         labels,
         facts: facts_of_this_host(),
+        denials,
         spool,
         limits,
     })

@@ -24,7 +24,6 @@ pub mod router;
 pub mod serve;
 mod stall;
 
-use osapi_core::api::types::Durability;
 use osapi_core::controller;
 use osapi_service::config::Config;
 
@@ -33,14 +32,10 @@ pub use listen::{BindError, bind};
 pub use router::RouterError;
 pub use serve::{Ended, Server, serve};
 
-/// How the controller of a server with this configuration behaves, over a store of this durability.
+/// How the controller of a server with this configuration behaves.
 #[must_use]
-pub fn controller_config(config: &Config, durability: Durability) -> controller::Config {
-    controller::Config {
-        retention: config.store.retention,
-        max_jobs: config.jobs.max_retained,
-        durability,
-    }
+pub fn controller_config(config: &Config) -> controller::Config {
+    controller::Config { retention: config.store.retention, max_jobs: config.jobs.max_retained }
 }
 
 #[cfg(test)]

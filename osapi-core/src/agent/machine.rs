@@ -172,6 +172,7 @@ impl Machine {
             Event::Broke(job) => self.broke(job),
             Event::LeftoversEnded { job, result } => self.leftovers_ended(job, result),
             Event::ChunkLost { job, chunk } => self.chunk_lost(job, chunk),
+            // Told with the next hello. One for its sake could be denied in its turn.
             Event::Denied(count) => self.denied = count,
             Event::Due => {}
             Event::Drain => self.start_draining(),

@@ -196,6 +196,8 @@ impl Runner {
 
     async fn run(mut self, shutdown: CancellationToken) -> Drained {
         self.tell(Event::Begin);
+        let denied = self.parts.denials.borrow_and_update().count;
+        self.tell(Event::Denied(denied));
         self.line.open(&mut self.work);
         let mut is_draining = false;
         loop {
@@ -236,6 +238,10 @@ impl Runner {
             Some(done) = self.work.next() => Woken::Work(done),
             heard = self.line.next() => Woken::Line(heard),
             () = due => Woken::Event(Event::Due),
+            // Who watches the broker may be gone, or never have been there; then there is nothing more to hear.
+            Ok(()) = self.parts.denials.changed() => {
+                Woken::Event(Event::Denied(self.parts.denials.borrow_and_update().count))
+            }
             () = shutdown.cancelled(), if !is_draining => Woken::Shutdown,
         }
     }

@@ -4,6 +4,7 @@
 pub mod endpoint;
 pub mod endpoints;
 pub mod header;
+mod health;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod params;

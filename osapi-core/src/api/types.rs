@@ -10,6 +10,8 @@ use crate::clock::Timestamp;
 use crate::id::{AgentName, JobId};
 use crate::job::{AgentFacts, ClaimRule, ExecutionState, Failure, JobStatus, Labels, Operation};
 
+pub use super::health::{Denials, Durability, Health, HealthStatus, Ready};
+
 /// What became of a job: the same envelope for one host or many.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
@@ -381,70 +383,4 @@ pub struct TargetHost {
     pub name: AgentName,
     /// Whether it can be given work.
     pub state: AgentState,
-}
-
-/// The process answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
-pub struct Health {
-    /// Always `ok`.
-    pub status: String,
-}
-
-/// The server takes requests: its store was read and its keys are there. Otherwise the answer is a problem with status 503.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
-pub struct Ready {
-    /// Always `ready`.
-    pub status: String,
-}
-
-/// Whether a write that was answered survives a power cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Durability {
-    /// Every write is synced before it is answered.
-    Synced,
-    /// It cannot be told.
-    Unknown,
-}
-
-/// The health in detail.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
-pub struct HealthStatus {
-    /// `ok`, or `degraded` if anything below is not as it should be.
-    pub status: String,
-    /// Version of the server.
-    pub version: String,
-    /// The fleet.
-    pub fleet: String,
-    /// `up`, or why the store cannot be reached.
-    pub store: String,
-    /// The store's id.
-    pub store_id: String,
-    /// Whether what was answered survives a power cut.
-    pub durability: Durability,
-    /// `up`, or why the bus cannot be reached.
-    pub bus: String,
-    /// Whether the store was read since the start.
-    pub ready: bool,
-    /// Why the store is not what it was, if it went back in time: nothing is sent until somebody has accepted that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub store_rolled_back: Option<String>,
-    /// How many agents are in each state.
-    pub agents: BTreeMap<String, u32>,
-    /// Agents of which there are two, by name, at most 100 of them.
-    #[serde(default)]
-    #[cfg_attr(feature = "openapi", schemars(with = "Vec<String>"))]
-    pub cloned: Vec<AgentName>,
-    /// Names under which a key was refused within a day, at most 100 of them.
-    #[serde(default)]
-    #[cfg_attr(feature = "openapi", schemars(with = "Vec<String>"))]
-    pub refused: Vec<AgentName>,
-    /// How many jobs have each status.
-    pub jobs: BTreeMap<String, u32>,
-    /// Since the start, in seconds.
-    pub uptime_s: u64,
 }

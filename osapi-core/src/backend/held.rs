@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
-use super::{Bucket, Cursor, Entry, Key, Link, Prefix, Revision, Store, StoreError, Watch};
+use super::{
+    Bucket, Cursor, Durability, Entry, Key, Link, Prefix, Revision, Store, StoreError, Watch,
+};
 use crate::id::StoreId;
 
 /// Where a store can be held.
@@ -90,6 +92,9 @@ impl Store for HeldStore {
     }
     fn link(&self) -> watch::Receiver<Link> {
         self.inner.link()
+    }
+    fn durability(&self) -> watch::Receiver<Durability> {
+        self.inner.durability()
     }
     async fn get(&self, bucket: Bucket, key: &Key) -> Result<Option<Entry>, StoreError> {
         self.inner.get(bucket, key).await

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use crate::id::StoreId;
 use crate::message::{Pattern, Subject};
 
+pub use crate::api::types::{Denials, Durability};
 pub use bucket::Bucket;
 pub use key::{InvalidKey, Key, Prefix};
 
@@ -70,6 +71,12 @@ pub enum Link {
     Up,
     /// It cannot, and this is why.
     Down(String),
+}
+
+/// What there is to say of denials where there is no broker.
+#[must_use]
+pub fn never_denied() -> watch::Receiver<Denials> {
+    watch::Sender::default().subscribe()
 }
 
 /// What callers of a store branch on.
@@ -148,6 +155,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether it can be reached.
     fn link(&self) -> watch::Receiver<Link>;
+
+    /// Whether a write that returned `Ok` survives a power cut, as far as that is known, and as it changes.
+    fn durability(&self) -> watch::Receiver<Durability>;
 
     /// The record, perhaps not its latest state.
     async fn get(&self, bucket: Bucket, key: &Key) -> Result<Option<Entry>, StoreError>;

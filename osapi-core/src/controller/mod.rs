@@ -43,11 +43,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::params::JobsQuery;
-use crate::api::types::{AgentInfo, AgentList, Durability, JobList};
+use crate::api::types::{AgentInfo, AgentList, JobList};
 use crate::auth::authorize::Permit;
 use crate::auth::keys::{KeyRing, SigningKey};
 use crate::auth::permission::Permission;
-use crate::backend::{Bus, Store};
+use crate::backend::{Bus, Denials, Store};
 use crate::clock::{Clock, Timestamp};
 use crate::id::{AgentName, FleetId, InstanceId, PublicKey};
 use crate::job::limits;
@@ -68,17 +68,11 @@ pub struct Config {
     pub retention: Duration,
     /// Most jobs that are kept; one more is refused.
     pub max_jobs: usize,
-    /// Whether what the store has answered survives a power cut.
-    pub durability: Durability,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            retention: limits::RETENTION_DEFAULT,
-            max_jobs: 100_000,
-            durability: Durability::Unknown,
-        }
+        Self { retention: limits::RETENTION_DEFAULT, max_jobs: 100_000 }
     }
 }
 
@@ -100,6 +94,8 @@ pub struct Parts {
     pub root: PublicKey,
     /// The key with which orders, cancels and answers are signed, as it changes. See [`fixed_key`].
     pub job_key: watch::Receiver<Arc<SigningKey>>,
+    /// What the broker denies this controller's connection. See [`never_denied`](crate::backend::never_denied).
+    pub denials: watch::Receiver<Denials>,
     /// How it behaves.
     pub config: Config,
 }
@@ -112,6 +108,7 @@ struct Shared {
     root: PublicKey,
     fleet: FleetId,
     job_key: watch::Receiver<Arc<SigningKey>>,
+    denials: watch::Receiver<Denials>,
     config: Config,
     instance: InstanceId,
     /// Numbers the records in which this controller writes reports.
@@ -175,7 +172,7 @@ impl Controller {
     /// # Errors
     /// When the bus cannot be subscribed to.
     pub async fn start(parts: Parts) -> Result<Self, crate::backend::BusError> {
-        let Parts { store, bus, clock, root, job_key, config } = parts;
+        let Parts { store, bus, clock, root, job_key, denials, config } = parts;
         let heard = bus.subscribe(&Pattern::Heard).await?;
         let work = bus.subscribe_in(&Pattern::Work, WORK_GROUP).await?;
         let (outbox, send_all) = outbound::Outbox::new(Arc::clone(&bus));
@@ -196,6 +193,7 @@ impl Controller {
             clock,
             root,
             job_key,
+            denials,
             config,
             outbox,
             mind,

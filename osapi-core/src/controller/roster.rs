@@ -183,8 +183,14 @@ impl Roster {
     }
 
     /// What the broker has denied this agent, as it said last.
-    pub(super) fn denied(&self, name: &AgentName) -> u64 {
+    pub(super) fn denials_of(&self, name: &AgentName) -> u64 {
         self.heard.get(name).map_or(0, |heard| heard.denied)
+    }
+
+    /// The agents to which the broker has denied something, by name, and how often.
+    pub(super) fn denied(&self) -> impl Iterator<Item = (&AgentName, u64)> {
+        let counted = self.registered.keys().map(|name| (name, self.denials_of(name)));
+        counted.filter(|(_, count)| *count > 0)
     }
 
     pub(super) fn candidates(&self, now: Duration) -> impl Iterator<Item = Candidate> {

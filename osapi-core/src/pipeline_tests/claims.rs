@@ -71,6 +71,7 @@ impl Fleet {
             clock: Arc::clone(&self.clock),
             root: self.root.public(),
             job_key: watch::channel(Arc::new(job_key)).1,
+            denials: crate::backend::never_denied(),
             config: Config::default(),
         };
         let controller = Controller::start(parts).await.unwrap();
@@ -92,6 +93,7 @@ impl Fleet {
             sealing: SealingKey::from_bytes([1; 32]),
             labels: Labels::default(),
             facts: AgentFacts::default(),
+            denials: crate::backend::never_denied(),
             spool: host.spool.path().to_owned(),
             limits: Limits { slots: 2, ..Limits::default() },
         });

@@ -49,9 +49,8 @@ async fn controller(
     job_key: SigningKey,
 ) -> Controller {
     let (root, config) = (root.public(), Config::default());
-    Controller::start(Parts { store, bus, clock, root, job_key: fixed_key(job_key), config })
-        .await
-        .unwrap()
+    let (job_key, denials) = (fixed_key(job_key), osapi_core::backend::never_denied());
+    Controller::start(Parts { store, bus, clock, root, job_key, denials, config }).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,6 +94,7 @@ async fn an_executor_is_asked_once_however_often_the_order_arrives() {
         sealing: SealingKey::from_bytes([1; 32]),
         labels: Labels::default(),
         facts: AgentFacts::default(),
+        denials: osapi_core::backend::never_denied(),
         spool: spool.path().into(),
         limits: Limits::default(),
     });

@@ -168,7 +168,7 @@ impl Running {
             .map_err(|panic| Fault::because("cannot open the data directory", &panic))?
             .map_err(|error| Fault::because("cannot start", &error))?;
         let bus = Arc::new(nats.bus());
-        let new = agent(home, bus, &config.agent, labels, startup::hostname());
+        let new = agent(home, bus, nats.denials(), &config.agent, labels, startup::hostname());
         let (readiness, refusal) = (new.readiness(), new.refusal());
         let stop = CancellationToken::new();
         let mut agent = JoinSet::new();

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use osapi_core::api::types::Durability;
 use osapi_core::auth::keys::KeyUse;
 use osapi_core::backend::nats::{Nats, Options};
 use osapi_core::clock::SystemClock;
@@ -159,7 +158,8 @@ impl Started {
             clock: Arc::new(SystemClock),
             root: keys.root,
             job_key: job_key.key(),
-            config: controller_config(config, Durability::Unknown),
+            denials: nats.denials(),
+            config: controller_config(config),
         })
         .await
         .map_err(|error| Fault::because("cannot start", &error))?;

@@ -44,6 +44,7 @@ impl Fleet {
             clock: Arc::new(SystemClock),
             root: keys.root.public(),
             job_key: fixed_key(SigningKey::from_paserk(&keys.job.to_paserk()).unwrap()),
+            denials: osapi_core::backend::never_denied(),
             config: Config::default(),
         };
         let controller = Controller::start(parts).await.unwrap();

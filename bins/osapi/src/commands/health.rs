@@ -4,7 +4,7 @@ use crate::args::Global;
 use crate::args::remote::{HealthArgs, HealthCommand};
 use crate::error::Result;
 use crate::exit::Exit;
-use crate::render::{Screen, Side, table};
+use crate::render::{Screen, Side, health};
 
 use super::client;
 
@@ -33,11 +33,11 @@ pub(crate) async fn run(args: &HealthArgs, global: &Global, screen: &mut Screen)
             }
         }
         Some(HealthCommand::Status) => {
-            let health = client::with_token(global)?.status().await?;
+            let status = client::with_token(global)?.status().await?;
             if args.json {
-                screen.json(&health)?;
+                screen.json(&status)?;
             } else {
-                screen.block(Side::Out, &table::health(&health))?;
+                screen.block(Side::Out, &health::status(&status))?;
             }
         }
     }

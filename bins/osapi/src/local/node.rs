@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osapi_core::agent::{AgentError, Drained};
-use osapi_core::api::types::Durability;
 use osapi_core::auth::keys::{KeyUse, SigningKey};
 use osapi_core::auth::role::Roles;
 use osapi_core::backend::embedded::{EmbeddedBus, EmbeddedStore};
+use osapi_core::backend::never_denied;
 use osapi_core::clock::{Clock, SystemClock};
 use osapi_core::controller::{self, Controller, found_key_ring};
 use osapi_core::id::{AgentName, FleetId};
@@ -127,13 +127,14 @@ impl Node {
             clock: clock.clone(),
             root,
             job_key: job_key.key(),
-            // The embedded store answers a write once it is synced.
-            config: osapi_server::controller_config(&plan.config, Durability::Synced),
+            denials: never_denied(),
+            config: osapi_server::controller_config(&plan.config),
         })
         .await?;
         let name = agent.keys.identity.name.clone();
         let labels = plan.config.agent.labels();
-        let agent = osapi_agent::agent(agent, bus, &plan.config.agent, labels, hostname.clone());
+        let (config, host) = (&plan.config.agent, hostname.clone());
+        let agent = osapi_agent::agent(agent, bus, never_denied(), config, labels, host);
         let readiness = agent.readiness();
         let limits = osapi_server::Limits::of(&plan.config.api.server);
         let server = osapi_server::Server {

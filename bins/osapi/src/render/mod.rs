@@ -2,6 +2,7 @@
 
 pub(crate) mod excerpt;
 pub(crate) mod facts;
+pub(crate) mod health;
 pub(crate) mod outcome;
 pub(crate) mod screen;
 pub(crate) mod table;

@@ -1,13 +1,9 @@
 //! Aligned columns without borders. Cells may be others' words: each stays on its line and moves no cursor.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use comfy_table::{Table, presets};
-use osapi_core::api::types::{
-    AgentInfo, HealthStatus, JobDetails, JobSummary, KeyList, TargetHost,
-};
-use osapi_core::id::AgentName;
+use osapi_core::api::types::{AgentInfo, JobDetails, JobSummary, KeyList, TargetHost};
 use osapi_core::job::{AgentFacts, ClaimRule};
 
 use super::{escape, excerpt, time};
@@ -49,10 +45,11 @@ pub(crate) fn agents(agents: &[AgentInfo]) -> String {
     columns(&head, rows)
 }
 
-/// The state, and that another key wants the name.
+/// The state, that another key wants the name, and that the broker denies the agent something.
 fn state(agent: &AgentInfo) -> String {
     let refused = if agent.refused_key.is_some() { " (key refused)" } else { "" };
-    format!("{}{refused}", agent.state.as_str())
+    let denied = if agent.denied > 0 { " (denied)" } else { "" };
+    format!("{}{refused}{denied}", agent.state.as_str())
 }
 
 /// The labels as they are given: `env=prod,group=web.dev`.
@@ -140,30 +137,6 @@ fn waits(job: &JobDetails) -> Option<String> {
     }
 }
 
-/// The health in detail.
-pub(crate) fn health(health: &HealthStatus) -> String {
-    let durability = match health.durability {
-        osapi_core::api::types::Durability::Synced => "synced",
-        osapi_core::api::types::Durability::Unknown => "unknown",
-    };
-    pairs([
-        ("status", health.status.clone()),
-        ("version", health.version.clone()),
-        ("ready", if health.ready { "yes" } else { "no" }.into()),
-        ("fleet", health.fleet.clone()),
-        ("store", health.store.clone()),
-        ("store id", health.store_id.clone()),
-        ("rolled back", health.store_rolled_back.clone().unwrap_or_else(|| "no".into())),
-        ("durability", durability.into()),
-        ("bus", health.bus.clone()),
-        ("agents", counts(&health.agents)),
-        ("cloned", names(&health.cloned)),
-        ("refused", names(&health.refused)),
-        ("jobs", counts(&health.jobs)),
-        ("up", time::duration(Duration::from_secs(health.uptime_s))),
-    ])
-}
-
 /// The valid keys, as `key list` shows them.
 pub(crate) fn keys(list: &KeyList) -> String {
     let rows = list.keys.iter().map(|key| {
@@ -178,12 +151,6 @@ pub(crate) fn keys(list: &KeyList) -> String {
     ring + &columns(&["KEY", "USE", "OPEN JOBS", "SIGNING"], rows)
 }
 
-/// Names of agents; '-' if there are none.
-fn names(names: &[AgentName]) -> String {
-    let names: Vec<_> = names.iter().map(AgentName::as_str).collect();
-    if names.is_empty() { "-".into() } else { names.join(", ") }
-}
-
 /// Names and values, one pair per line.
 pub(crate) fn pairs<N: AsRef<str>>(pairs: impl IntoIterator<Item = (N, String)>) -> String {
     let mut table = empty();
@@ -194,7 +161,7 @@ pub(crate) fn pairs<N: AsRef<str>>(pairs: impl IntoIterator<Item = (N, String)>)
 }
 
 /// How many there are of each: `2 failed, 5 succeeded`.
-fn counts(counts: &BTreeMap<String, u32>) -> String {
+pub(crate) fn counts(counts: &BTreeMap<String, u32>) -> String {
     let parts: Vec<_> = counts
         .iter()
         .filter(|(_, count)| **count > 0)

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::agent::journal::{Journal, JournalError};
 use crate::auth::keys::SigningKey;
-use crate::backend::Bus;
+use crate::backend::{Bus, Denials};
 use crate::clock::Clock;
 use crate::executor::Executor;
 use crate::id::{PublicKey, SealingKey};
@@ -38,6 +40,8 @@ pub struct AgentParts {
     pub labels: Labels,
     /// What kind of host it is.
     pub facts: AgentFacts,
+    /// What the broker denies the agent's connection. See [`never_denied`](crate::backend::never_denied).
+    pub denials: watch::Receiver<Denials>,
     /// A directory of its own for the output of commands. It is made if it is missing.
     pub spool: PathBuf,
     /// Its bounds.

@@ -18,7 +18,7 @@ use super::limits::Limits;
 use super::open::{self, OpenError, Opened};
 use super::watch::{Watcher, capacity};
 use crate::backend::{
-    Bucket, Cursor, Entry, Key, Link, Prefix, Revision, Store, StoreError, Watch,
+    Bucket, Cursor, Durability, Entry, Key, Link, Prefix, Revision, Store, StoreError, Watch,
 };
 use crate::id::StoreId;
 
@@ -59,7 +59,7 @@ impl EmbeddedStore {
         open::open(path, &limits).and_then(|opened| Self::new(opened, limits, path))
     }
 
-    /// An empty store that ends with the process.
+    /// An empty store that ends with the process. Of itself it says what one in a file says.
     #[must_use]
     pub fn in_memory() -> Self {
         Self::in_memory_with(Limits::default())
@@ -144,6 +144,10 @@ impl Store for EmbeddedStore {
 
     fn link(&self) -> watch::Receiver<Link> {
         self.committer.link()
+    }
+
+    fn durability(&self) -> watch::Receiver<Durability> {
+        watch::Sender::new(Durability::Synced).subscribe()
     }
 
     async fn get(&self, bucket: Bucket, key: &Key) -> Result<Option<Entry>, StoreError> {

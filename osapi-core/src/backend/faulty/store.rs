@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::dice::Dice;
 use super::watch::{Relay, WATCH_QUEUE};
 use crate::backend::{
-    Bucket, Cursor, Entry, Key, Link, Prefix, Revision, Store, StoreError, Watch,
+    Bucket, Cursor, Durability, Entry, Key, Link, Prefix, Revision, Store, StoreError, Watch,
 };
 use crate::id::StoreId;
 
@@ -137,6 +137,10 @@ impl Store for FaultyStore {
 
     fn link(&self) -> watch::Receiver<Link> {
         self.inner.link()
+    }
+
+    fn durability(&self) -> watch::Receiver<Durability> {
+        self.inner.durability()
     }
 
     async fn get(&self, bucket: Bucket, key: &Key) -> Result<Option<Entry>, StoreError> {

@@ -20,9 +20,9 @@ use super::names::{self, Namespace};
 use super::open;
 use super::options::{Options, StoreOptions};
 use super::relay::Listening;
-use super::signals::{Denials, Signals};
+use super::signals::Signals;
 use super::store::NatsStore;
-use crate::backend::Link;
+use crate::backend::{Denials, Link};
 use crate::id::AgentName;
 
 /// An answer that takes longer does not come.

@@ -2,7 +2,6 @@
 //! monitoring port, and to nobody else.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,33 +18,12 @@ use super::error::OpenError;
 use super::login::Proof;
 use super::names;
 use super::options::{DurabilitySource, Options};
-use crate::backend::Source;
+use crate::backend::{Durability, Source};
 
 /// How long the servers may take to answer.
 const ANSWERS: Duration = Duration::from_secs(2);
 /// Largest answer of a monitoring port.
 const ANSWER_MAX: u64 = 1 << 20;
-
-/// What is known of whether acknowledged writes are synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Durability {
-    /// Every server that keeps records syncs each write before it acknowledges it.
-    Synced,
-    /// At least one does not: a power failure may cost what it acknowledged in the last minutes.
-    Unsynced,
-    /// It could not be read of every server.
-    Unknown,
-}
-
-impl fmt::Display for Durability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Synced => "synced",
-            Self::Unsynced => "unsynced",
-            Self::Unknown => "unknown",
-        })
-    }
-}
 
 /// Reads it.
 pub(super) enum Reader {

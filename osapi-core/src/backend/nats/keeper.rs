@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::api::code;
 use super::connection::Line;
-use super::durability::{Durability, Reader};
+use super::durability::Reader;
 use super::settings::{self, IDENTIFIES};
 use super::store::stream_info;
-use crate::backend::Link;
+use crate::backend::{Durability, Link};
 use crate::id::StoreId;
 
 /// Pause before it is asked again whether the store is there.

@@ -4,19 +4,10 @@
 use async_nats::{Event, ServerError};
 use tokio::sync::{Notify, broadcast, watch};
 
-use crate::backend::Link;
+use crate::backend::{Denials, Link};
 
 /// Denials that a subscriber may have waiting to look at.
 const DENIALS_WAITING: usize = 64;
-
-/// What the server refused for want of permission. NATS tells it to nobody but the client.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Denials {
-    /// How many there were.
-    pub count: u64,
-    /// The last one, in the server's words.
-    pub last: Option<String>,
-}
 
 /// The state of one connection.
 #[derive(Debug)]
@@ -111,12 +102,16 @@ impl Signals {
         });
     }
 
+    /// Warns of each denial once, and of one that is repeated ever more rarely.
     fn deny(&self, text: String) {
-        tracing::warn!(denial = %text, "NATS denied something: the credential does not allow it");
         // Whoever subscribes at this moment listens; nobody else does.
         self.denied.send(text.clone()).ok();
         self.denials.send_modify(|denials| {
             denials.count += 1;
+            let is_news = denials.last.as_ref() != Some(&text);
+            if is_news || denials.count.is_power_of_two() {
+                tracing::warn!(denial = %text, count = denials.count, "NATS denied something: the credential does not allow it");
+            }
             denials.last = Some(text);
         });
     }

@@ -15,12 +15,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::api::{CallError, Over, code};
 use super::connection::{ANSWER, Line, Nats};
-use super::durability::{Durability, Reader};
+use super::durability::Reader;
 use super::keeper::Keeper;
 use super::names::{self, jetstream};
 use super::watch::Watcher;
 use crate::backend::{
-    Bucket, Cursor, Entry, Key, Link, Prefix, Revision, Source, Store, StoreError, Watch,
+    Bucket, Cursor, Durability, Entry, Key, Link, Prefix, Revision, Source, Store, StoreError,
+    Watch,
 };
 use crate::id::StoreId;
 
@@ -88,12 +89,6 @@ impl NatsStore {
         Self { nats, id, link, durability, _end_on_drop: ending.clone().drop_guard(), ending }
     }
 
-    /// Whether its writes are synced: read when it was opened, after each loss of the connection, and every few minutes.
-    #[must_use]
-    pub fn durability(&self) -> watch::Receiver<Durability> {
-        self.durability.clone()
-    }
-
     /// The connection, if the store can be used.
     fn line(&self) -> Result<&Line, StoreError> {
         match &*self.link.borrow() {
@@ -147,6 +142,11 @@ impl Store for NatsStore {
 
     fn link(&self) -> watch::Receiver<Link> {
         self.link.clone()
+    }
+
+    /// It was read when the store was opened, and is read after each loss of the connection and every few minutes.
+    fn durability(&self) -> watch::Receiver<Durability> {
+        self.durability.clone()
     }
 
     async fn get(&self, bucket: Bucket, key: &Key) -> Result<Option<Entry>, StoreError> {

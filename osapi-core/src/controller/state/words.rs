@@ -18,7 +18,7 @@ use crate::message::{
 impl State {
     pub(in crate::controller) fn on_hello(&mut self, hello: Hello) {
         let now = self.now();
-        let denied_before = self.roster.denied(&hello.identity.name);
+        let denied_before = self.roster.denials_of(&hello.identity.name);
         match self.roster.hear(&hello, now.boottime, now.wall) {
             Speaker::Agent => {}
             Speaker::FormerRun => {
@@ -39,7 +39,8 @@ impl State {
         if self.roster.is_alarm_due(&hello.identity.name, now.boottime) {
             tracing::error!(agent = %hello.identity.name, "two agents run with one key: neither is given work; remove it, and set both up anew");
         }
-        if hello.denied > denied_before {
+        // Again once it has doubled: what is denied is mostly tried again and again.
+        if hello.denied.checked_ilog2() > denied_before.checked_ilog2() {
             tracing::error!(agent = %hello.identity.name, denied = hello.denied, "the broker denies an agent what it needs, or it tries what it must not");
         }
         if let Some(seen) = &hello.seen {

@@ -2,6 +2,7 @@
 
 mod claims;
 mod claims_several;
+mod health;
 mod intake;
 mod jobs;
 mod keys;
@@ -31,7 +32,7 @@ use crate::auth::permission::Permission;
 use crate::backend::embedded::{EmbeddedBus, EmbeddedStore};
 use crate::backend::faulty::{BusFaults, FaultyBus, FaultyStore, StoreFaults};
 use crate::backend::held as stores;
-use crate::backend::{Bucket, Bus, Key, Prefix, Store, Subscription};
+use crate::backend::{Bucket, Bus, Denials, Key, Prefix, Store, Subscription};
 use crate::clock::{Clock, Timestamp, TokioClock};
 use crate::eventually::eventually;
 use crate::id::{AgentName, Digest, Identity, InstanceId, JobId, JournalId, Nonce, SealingKey};
@@ -57,6 +58,8 @@ struct Fleet {
     job_key: String,
     /// With what every controller of the fleet signs.
     signing: watch::Sender<Arc<SigningKey>>,
+    /// What the broker denies every controller of the fleet.
+    denials: watch::Sender<Denials>,
     config: Config,
 }
 
@@ -68,7 +71,8 @@ impl Fleet {
         let signing = watch::Sender::new(signing);
         let clock = Arc::new(TokioClock::starting_at(start));
         let (root, config) = (SigningKey::generate(), Config::default());
-        Self { store, bus, clock, root, job_key, signing, config }
+        let denials = watch::Sender::default();
+        Self { store, bus, clock, root, job_key, signing, denials, config }
     }
 
     fn new() -> Self {
@@ -95,6 +99,7 @@ impl Fleet {
             clock: Arc::clone(&self.clock),
             root: self.root.public(),
             job_key: self.signing.subscribe(),
+            denials: self.denials.subscribe(),
             config: self.config,
         });
         let controller = controller.await.unwrap();

@@ -113,7 +113,8 @@ impl Fleet {
     pub(super) async fn start(&self, store: Arc<dyn Store>, bus: Arc<dyn Bus>) -> Controller {
         let (clock, root) = (Arc::clone(&self.clock), self.root.public());
         let (job_key, config) = (fixed_key(self.job_key()), Config::default());
-        let parts = Parts { store, bus, clock, root, job_key, config };
+        let denials = osapi_core::backend::never_denied();
+        let parts = Parts { store, bus, clock, root, job_key, denials, config };
         Controller::start(parts).await.unwrap()
     }
 
@@ -140,6 +141,7 @@ impl Fleet {
             sealing: SealingKey::from_bytes([1; 32]),
             labels: Labels::default(),
             facts: AgentFacts::default(),
+            denials: osapi_core::backend::never_denied(),
             spool: spool.path().to_owned(),
             limits: Limits::default(),
         });

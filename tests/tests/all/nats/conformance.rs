@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use osapi_core::backend::Store;
 use osapi_core::backend::conformance::{Promises, bus_suite, persistence_suite, store_suite};
 use osapi_core::backend::faulty::{BusFaults, FaultyBus, FaultyStore, StoreFaults};
 use osapi_core::backend::nats::jwt::{Kind, Nkey};
-use osapi_core::backend::nats::{Denials, Login, Nats, StoreOptions};
+use osapi_core::backend::nats::{Login, Nats, StoreOptions};
+use osapi_core::backend::{Denials, Store};
 use osapi_tests::NatsServer;
 
 use super::operator::OperatorServer;

@@ -1,6 +1,7 @@
 //! Whether writes are synced is told by the servers, or unknown.
 
-use osapi_core::backend::nats::{Durability, DurabilitySource, Login, OpenError, StoreOptions};
+use osapi_core::backend::nats::{DurabilitySource, Login, OpenError, StoreOptions};
+use osapi_core::backend::{Durability, Store as _};
 use osapi_tests::{NatsCluster, NatsServer};
 
 /// One account for the store and one for the servers themselves.

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod credentials;
+mod health;
 mod joining;
 mod servers;
 mod tls;

@@ -53,6 +53,8 @@ fn every_line_from_the_broker_to_the_first_command_works() {
     ask("osapi exec -T group:web -- uname").prints(&uname);
     let agents = ask("osapi agent list --json").json();
     assert_eq!(agents["agents"][0]["labels"]["group"], "web.dev.us-east");
+    let health = ask("osapi health status --json").json();
+    assert_eq!((&health["status"], &health["durability"]), (&"ok".into(), &"synced".into()));
 
     let (status, said) = joined.stop();
     assert!(status.success() && said.contains("stopped: nothing is left to do"), "{said}");

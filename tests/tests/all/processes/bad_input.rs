@@ -84,6 +84,7 @@ async fn agent(broker: &NatsServer, root: PublicKey, name: &str, hostname: &str)
         sealing: SealingKey::from_bytes([1; 32]),
         labels: Labels::default(),
         facts: AgentFacts::default(),
+        denials: osapi_core::backend::never_denied(),
         spool: std::env::temp_dir(),
         limits: Limits::default(),
     });

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,9 +15,9 @@ use super::{Agent, AgentError, AgentParts, Limits};
 use crate::agent::journal::{Binding, FileJournal, Journal, MemoryJournal};
 use crate::agent::machine::Drained;
 use crate::auth::keys::SigningKey;
-use crate::backend::Bus;
 use crate::backend::embedded::EmbeddedBus;
 use crate::backend::faulty::{BusFaults, FaultyBus};
+use crate::backend::{Bus, Denials};
 use crate::clock::{Timestamp, TokioClock};
 use crate::executor::scripted::{Gate, Script, ScriptedExecutor};
 use crate::executor::{Executor, MockExecutor};
@@ -36,6 +37,7 @@ struct Fleet {
     journal: Arc<dyn Journal>,
     executor: Arc<ScriptedExecutor>,
     clock: TokioClock,
+    denials: watch::Sender<Denials>,
     spool: tempfile::TempDir,
     limits: Limits,
 }
@@ -57,7 +59,8 @@ impl Fleet {
         let (executor, spool) = (ScriptedExecutor::default(), tempfile::tempdir().unwrap());
         let clock = TokioClock::starting_at(START);
         let (executor, limits) = (Arc::new(executor), Limits::default());
-        Self { bus, root, key, journal, executor, clock, spool, limits }
+        let denials = watch::Sender::default();
+        Self { bus, root, key, journal, executor, clock, denials, spool, limits }
     }
 
     fn agent(&self, executor: Arc<dyn Executor>) -> Agent {
@@ -73,6 +76,7 @@ impl Fleet {
             sealing: SealingKey::from_bytes([1; 32]),
             labels: Labels::default(),
             facts: AgentFacts::default(),
+            denials: self.denials.subscribe(),
             spool: self.spool.path().join("spool"),
             limits: self.limits,
         })
@@ -341,5 +345,25 @@ async fn output_that_nobody_needs_is_removed_at_the_start() {
     let agent = fleet.start();
     controller.until_ready().await;
     assert_eq!(std::fs::read_dir(&spool).unwrap().count(), 0);
+    agent.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_broker_denies_is_said_in_hellos() {
+    let fleet = Fleet::new();
+    fleet.denials.send_replace(Denials { count: 2, last: None });
+    let mut controller = fleet.controller().await;
+    let agent = fleet.start();
+    assert_eq!(controller.hello().await.denied, 2, "also what was denied before it began");
+    controller.until_ready().await;
+    fleet.denials.send_modify(|denials| denials.count += 1);
+    let told = |word: &FromAgent| match word {
+        FromAgent::Hello(hello) => (hello.denied == 3).then_some(()),
+        _ => None,
+    };
+    controller.until(told).await;
+    drop(fleet.denials);
+    controller.ping().await;
+    assert_eq!(controller.hello().await.denied, 3, "who watched the broker is gone");
     agent.end().await;
 }
