@@ -38,7 +38,7 @@ pub fn agent(
     Agent::new(AgentParts {
         bus,
         journal: Arc::new(journal),
-        executor: Arc::new(ProcessExecutor::new()),
+        executor: Arc::new(ProcessExecutor::new(keys.identity.name.clone())),
         clock: Arc::new(SystemClock),
         key: Arc::new(keys.key),
         root: keys.identity.root,

@@ -138,8 +138,8 @@ async fn a_process_tells_of_its_start_before_anything_else() {
     events.expect_incomplete().never();
     let operation = Operation::Shell(Shell::new("echo out; echo err >&2; exit 3"));
     let (_stopper, stop) = Stop::channel();
-    let outcome =
-        ProcessExecutor::new().execute(Task { job, operation }, Arc::new(events), stop).await;
+    let executor = ProcessExecutor::new("local".parse().unwrap());
+    let outcome = executor.execute(Task { job, operation }, Arc::new(events), stop).await;
     assert_eq!(outcome, Outcome::Exited { code: 3 });
     assert_eq!(*written.lock().unwrap(), (b"out\n".to_vec(), b"err\n".to_vec()));
 }
@@ -153,8 +153,8 @@ async fn a_program_that_cannot_start_tells_of_no_start() {
     events.expect_incomplete().never();
     let operation = Operation::Exec(Exec::new("/no/such/program"));
     let (_stopper, stop) = Stop::channel();
-    let outcome =
-        ProcessExecutor::new().execute(Task { job, operation }, Arc::new(events), stop).await;
+    let executor = ProcessExecutor::new("local".parse().unwrap());
+    let outcome = executor.execute(Task { job, operation }, Arc::new(events), stop).await;
     assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
 }
 

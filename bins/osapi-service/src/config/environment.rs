@@ -18,6 +18,7 @@ pub const RESERVED: [(&str, &str); 5] = [
     ("OSAPI_URL", "the API server that the command line and the SDK talk to"),
     ("OSAPI_TOKEN", "the access token of the command line and the SDK"),
     ("OSAPI_JOB_ID", "set by agents in the environment of commands"),
+    ("OSAPI_HOST", "set by agents in the environment of commands"),
     ("OSAPI_TEST_*", "read by tests"),
     ("OSAPI_BENCH_*", "read by benchmarks"),
 ];

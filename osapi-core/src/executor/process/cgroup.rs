@@ -1,4 +1,4 @@
-//! A control group of version 2 per job (cgroups(7)), as far as it can be used here: it holds on to every descendant of a command,
+//! A control group of version 2 per execution (cgroups(7)), as far as it can be used here: it holds on to every descendant of a command,
 //! also to those that left its process group and session, and ends them in one stroke.
 //!
 //! Putting a process into another group waits for an RCU grace period: 11 ms were seen. So it is done beside the
@@ -8,15 +8,15 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use crate::id::JobId;
+use super::Execution;
 
-/// The group in which this process is, under which it makes one for each job.
+/// The group in which this process is, under which it makes one for each execution.
 #[derive(Debug, Clone)]
 pub(super) struct Cgroups {
     own: PathBuf,
 }
 
-/// The group of one job. It may not exist.
+/// The group of one execution. It may not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cgroup(PathBuf);
 
@@ -28,14 +28,15 @@ impl Cgroups {
         own_group(&mounts, &memberships).map(|own| Self { own })
     }
 
-    /// The group of `job`, made or not.
-    pub(super) fn of(&self, job: JobId) -> Cgroup {
-        Cgroup(self.own.join(name_of(job)))
+    /// The group of `execution`, made or not.
+    pub(super) fn of(&self, execution: &Execution) -> Cgroup {
+        Cgroup(self.own.join(name_of(execution)))
     }
 }
 
-fn name_of(job: JobId) -> String {
-    format!("osapi-{job}")
+/// Agents of several hosts may run in one group, and get the same job.
+fn name_of(Execution { job, host }: &Execution) -> String {
+    format!("osapi-{job}-{host}")
 }
 
 /// Where the group of `memberships` (/proc/self/cgroup) is, by `mounts` (/proc/self/mountinfo, proc(5)).
@@ -64,10 +65,10 @@ fn unescape(text: &str) -> String {
 }
 
 impl Cgroup {
-    /// The group of `job` at `path`, which was read from a disk: only if it is named by the job and is a group.
-    pub(super) fn known(path: &str, job: JobId) -> Option<Self> {
+    /// The group of `execution` at `path`, which was read from a disk: only if it is named by it and is a group.
+    pub(super) fn known(path: &str, execution: &Execution) -> Option<Self> {
         let path = PathBuf::from(path);
-        let named = path.file_name().is_some_and(|name| *name == *name_of(job));
+        let named = path.file_name().is_some_and(|name| *name == *name_of(execution));
         let plain = path.strip_prefix("/").is_ok_and(is_plain);
         (named && plain && path.join("cgroup.kill").exists()).then_some(Self(path))
     }
@@ -159,17 +160,19 @@ mod tests {
     }
 
     #[test]
-    fn a_path_from_a_disk_is_taken_only_for_the_job_s_own_group() {
-        let job: JobId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+    fn a_path_from_a_disk_is_taken_only_for_the_execution_s_own_group() {
+        let job = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+        let execution = Execution { job, host: "web-01".parse().unwrap() };
+        let name = format!("osapi-{job}-web-01");
         let dir = tempfile::tempdir().unwrap();
-        let group = dir.path().join(format!("osapi-{job}"));
-        let known = |path: &Path| Cgroup::known(path.to_str().unwrap(), job).is_some();
+        let group = dir.path().join(&name);
+        let known = |path: &Path| Cgroup::known(path.to_str().unwrap(), &execution).is_some();
         fs::create_dir(&group).unwrap();
         assert!(!known(&group), "a directory is no group");
         fs::write(group.join("cgroup.kill"), "").unwrap();
         fs::write(dir.path().join("cgroup.kill"), "").unwrap();
         assert!(known(&group));
         assert!(!known(dir.path()));
-        assert!(!known(&group.join("..").join(format!("osapi-{job}"))));
+        assert!(!known(&group.join("..").join(&name)));
     }
 }

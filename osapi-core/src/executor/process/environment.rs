@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::procfs::JOB_VARIABLE;
-use crate::id::JobId;
+use super::Execution;
+use super::procfs::{HOST_VARIABLE, JOB_VARIABLE};
 
 /// Where programs are looked up, unless the request says otherwise.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -41,17 +41,18 @@ impl User {
 
 const PASSWD: &str = "/etc/passwd";
 
-/// The whole environment of a command of `job`: the clean one, and over it what the request gives. The job's id stands above both.
+/// The whole environment of a command: the clean one, and over it what the request gives. Whose it is stands above both.
 pub(super) fn environment(
     user: &User,
-    job: JobId,
+    execution: &Execution,
     given: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
     let clean = [("PATH", PATH), ("LANG", "C.UTF-8"), ("HOME", &user.home), ("USER", &user.name)];
     let mut variables: BTreeMap<String, String> =
         clean.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     variables.extend(given.clone());
-    variables.insert(JOB_VARIABLE.to_owned(), job.to_string());
+    variables.insert(JOB_VARIABLE.to_owned(), execution.job.to_string());
+    variables.insert(HOST_VARIABLE.to_owned(), execution.host.to_string());
     variables
 }
 
@@ -69,20 +70,22 @@ mod tests {
     }
 
     #[test]
-    fn the_request_may_set_everything_but_the_job() {
-        let job: JobId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+    fn the_request_may_set_everything_but_whose_it_is() {
+        let job = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+        let execution = Execution { job, host: "web-01".parse().unwrap() };
         let user = User { name: "web".into(), home: "/var/www".into() };
-        let given = [("LANG", "C"), ("X", "1"), ("OSAPI_JOB_ID", "mine")];
+        let given = [("LANG", "C"), ("X", "1"), ("OSAPI_JOB_ID", "mine"), ("OSAPI_HOST", "mine")];
         let given = given.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let expected = [
             ("HOME", "/var/www"),
             ("LANG", "C"),
+            ("OSAPI_HOST", "web-01"),
             ("OSAPI_JOB_ID", "01890a5d-ac96-774b-bcce-b302099a8057"),
             ("PATH", PATH),
             ("USER", "web"),
             ("X", "1"),
         ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(environment(&user, job, &given), expected.into());
+        assert_eq!(environment(&user, &execution, &given), expected.into());
     }
 }

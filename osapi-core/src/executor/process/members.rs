@@ -1,4 +1,4 @@
-//! Who belongs to a job. Whoever is to be signalled is held by a pidfd first, so that the signal cannot reach a stranger to
+//! Who belongs to an execution. Whoever is to be signalled is held by a pidfd first, so that the signal cannot reach a stranger to
 //! whom the number went.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::procfs::{self, Stat};
-use super::{children, prepare, system};
-use crate::id::JobId;
+use super::procfs::{self, StartedBy, Stat};
+use super::{Execution, children, prepare, system};
 
-/// The first process of the job, as it can be recognised.
+/// The first process of an execution, as it can be recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LeaderMark {
     pub(super) pid: Pid,
@@ -19,7 +18,7 @@ pub(super) struct LeaderMark {
     pub(super) start: u64,
 }
 
-/// Where processes of the job can be.
+/// Where its processes can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
     /// Below this process, which is their subreaper.
@@ -39,10 +38,10 @@ impl Reach {
     }
 }
 
-/// How the processes of a job are found.
+/// How the processes of an execution are found.
 #[derive(Debug)]
 pub(super) struct Search {
-    pub(super) job: JobId,
+    pub(super) execution: Execution,
     pub(super) leader: Option<LeaderMark>,
     pub(super) reach: Reach,
 }
@@ -59,12 +58,7 @@ impl Search {
         near.pids.remove(&(std::process::id() as i32));
         let stats: BTreeMap<i32, Stat> =
             near.pids.iter().filter_map(|pid| Some((*pid, procfs::stat(*pid)?))).collect();
-        let job = self.job.to_string();
-        let started_by = |pid: i32| match procfs::job_of(pid) {
-            Some(named) if named == job => StartedBy::Job,
-            Some(_) => StartedBy::OtherJob,
-            None => StartedBy::Unknown,
-        };
+        let started_by = |pid: i32| procfs::started_by(pid, &self.execution);
         belonging(&stats, self.leader, inside, |pid| near.strays.contains(&pid), started_by)
     }
 }
@@ -105,17 +99,8 @@ impl Near {
     }
 }
 
-/// By whose environment a process was started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StartedBy {
-    Job,
-    OtherJob,
-    /// It has no job's id, or cannot be asked.
-    Unknown,
-}
-
-/// Those of `stats` that are alive and belong to the job: its leader's group and session, what carries its id, what is `inside` its
-/// control group, strays that no other job claims, and the descendants of all these.
+/// Those of `stats` that are alive and belong to the execution: its leader's group and session, what carries its names, what is `inside`
+/// its control group, strays that no other one claims, and the descendants of all these.
 fn belonging(
     stats: &BTreeMap<i32, Stat>,
     leader: Option<LeaderMark>,
@@ -132,8 +117,8 @@ fn belonging(
         let near = leader.is_some_and(|pid| [stat.pid, stat.group, stat.session].contains(&pid));
         // Nothing of the job is older than its leader.
         let may_be = |found: StartedBy| match found {
-            StartedBy::Job => true,
-            StartedBy::OtherJob => false,
+            StartedBy::This => true,
+            StartedBy::Other => false,
             StartedBy::Unknown => is_stray(stat.pid),
         };
         near || inside.contains(&stat.pid) || (stat.start >= since && may_be(started_by(stat.pid)))
@@ -234,8 +219,8 @@ mod tests {
             Stat { ended: true, ..stat(80, 10, 10, 5, 101) },
         ];
         let started_by = |pid| match pid {
-            30 | 51 => StartedBy::Job,
-            40 => StartedBy::OtherJob,
+            30 | 51 => StartedBy::This,
+            40 => StartedBy::Other,
             _ => StartedBy::Unknown,
         };
         assert_eq!(found(&stats, started_by), [10, 11, 12, 20, 30, 60, 70]);

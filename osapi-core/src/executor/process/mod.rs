@@ -33,29 +33,39 @@ use self::program::Command;
 use self::run::Limits;
 use super::{Events, Executor, Handle, Stop, Task};
 use crate::blocking::blocking;
+use crate::id::{AgentName, JobId};
 use crate::job::limits::KILL_GRACE;
 use crate::job::report::Failure;
 use crate::job::{Operation, Outcome};
 
+/// One job on one host: where a machine has the agents of several, each runs it, and each ends its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Execution {
+    job: JobId,
+    host: AgentName,
+}
+
 /// Runs `Exec` and `Shell` as processes of the agent's own user, and tells the facts of this host.
 #[derive(Debug)]
 pub struct ProcessExecutor {
+    host: AgentName,
     user: User,
     cgroups: Option<Cgroups>,
     limits: Limits,
 }
 
 impl ProcessExecutor {
-    /// An executor with the grace of [`KILL_GRACE`], and control groups where this process may make them.
+    /// An executor for the agent of `host`, with the grace of [`KILL_GRACE`], and control groups where this process may make them. A
+    /// command sees the host's name as `OSAPI_HOST`.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(host: AgentName) -> Self {
         let limits = Limits {
             kill_grace: KILL_GRACE,
             drain_grace: Duration::from_millis(250),
             contain_after: Duration::from_millis(20),
             kill_wait: Duration::from_secs(5),
         };
-        Self { user: User::current(), cgroups: Cgroups::detect(), limits }
+        Self { host, user: User::current(), cgroups: Cgroups::detect(), limits }
     }
 
     /// With `grace` between SIGTERM and SIGKILL.
@@ -73,12 +83,6 @@ impl ProcessExecutor {
     }
 }
 
-impl Default for ProcessExecutor {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[async_trait]
 impl Executor for ProcessExecutor {
     fn supports(&self, operation: &Operation) -> bool {
@@ -90,9 +94,11 @@ impl Executor for ProcessExecutor {
 
     async fn execute(&self, task: Task, events: Arc<dyn Events>, stop: Stop) -> Outcome {
         let job = task.job;
+        let execution = Execution { job, host: self.host.clone() };
+        let group = self.cgroups.as_ref().map(|cgroups| cgroups.of(&execution));
         let command = match task.operation {
-            Operation::Exec(exec) => Command::exec(job, exec, &self.user),
-            Operation::Shell(shell) => Command::shell(job, shell, &self.user),
+            Operation::Exec(exec) => Command::exec(execution, exec, &self.user),
+            Operation::Shell(shell) => Command::shell(execution, shell, &self.user),
             Operation::Facts => {
                 events.started(Handle { job, detail: Value::Null }).await;
                 return facts().await;
@@ -102,12 +108,11 @@ impl Executor for ProcessExecutor {
                 return Outcome::Rejected(Failure::new("unsupported", message));
             }
         };
-        let group = self.cgroups.as_ref().map(|cgroups| cgroups.of(job));
         run::run(command, group, self.limits, &*events, stop).await
     }
 
     async fn end_leftovers(&self, handle: &Handle) -> std::io::Result<()> {
-        leftovers::end(handle, self.cgroups.as_ref(), self.limits.kill_wait).await
+        leftovers::end(handle, &self.host, self.cgroups.as_ref(), self.limits.kill_wait).await
     }
 }
 

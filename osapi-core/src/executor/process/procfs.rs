@@ -2,8 +2,11 @@
 
 use std::fs;
 
-/// The variable by which the processes of a job are found.
+use crate::executor::process::Execution;
+
+/// The variables by which the processes of an execution are found.
 pub(super) const JOB_VARIABLE: &str = "OSAPI_JOB_ID";
+pub(super) const HOST_VARIABLE: &str = "OSAPI_HOST";
 
 /// One process at one moment. `pid` and `start` together name it for as long as the system runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,13 +72,36 @@ fn numbered(dir: &str) -> Vec<i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The value of `OSAPI_JOB_ID` with which `pid` was started.
-pub(super) fn job_of(pid: i32) -> Option<String> {
-    let environ = environ(pid)?;
-    let mut variables = environ.split(|byte| *byte == 0);
-    let value = variables
-        .find_map(|variable| variable.strip_prefix(JOB_VARIABLE.as_bytes())?.strip_prefix(b"="))?;
-    Some(String::from_utf8_lossy(value).into_owned())
+/// By whose environment a process was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StartedBy {
+    This,
+    /// Another job, or the same one for another host that has its agent on this machine.
+    Other,
+    /// It names no job, or cannot be asked.
+    Unknown,
+}
+
+/// Whether the environment with which `pid` was started names `execution`.
+pub(super) fn started_by(pid: i32, execution: &Execution) -> StartedBy {
+    environ(pid).map_or(StartedBy::Unknown, |environ| names(&environ, execution))
+}
+
+fn names(environ: &[u8], execution: &Execution) -> StartedBy {
+    let value = |name: &str| {
+        let mut variables = environ.split(|byte| *byte == 0);
+        variables
+            .find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+            .map(|value| String::from_utf8_lossy(value).into_owned())
+    };
+    match value(JOB_VARIABLE) {
+        None => StartedBy::Unknown,
+        Some(job) if job != execution.job.to_string() => StartedBy::Other,
+        Some(_) if value(HOST_VARIABLE).as_deref() != Some(execution.host.as_str()) => {
+            StartedBy::Other
+        }
+        Some(_) => StartedBy::This,
+    }
 }
 
 /// The environment of `pid`. It looks empty for a moment while the process executes a program: then a second look is worth while.
@@ -110,6 +136,22 @@ mod tests {
         let threads = String::from_utf8_lossy(&text).replace("20 0 1 0 777", "20 0 2 0 777");
         assert!(!parse_stat(7, threads.as_bytes()).unwrap().ended, "another thread goes on");
         assert_eq!(parse_stat(7, b"7 (x) R 1 2"), None);
+    }
+
+    #[test]
+    fn an_execution_is_a_job_on_a_host() {
+        let job = "01890a5d-ac96-774b-bcce-b302099a8057";
+        let execution = Execution { job: job.parse().unwrap(), host: "web-01".parse().unwrap() };
+        for (environ, expected) in [
+            (format!("A=1\0OSAPI_HOST=web-01\0OSAPI_JOB_ID={job}\0"), StartedBy::This),
+            (format!("OSAPI_HOST=web-02\0OSAPI_JOB_ID={job}\0"), StartedBy::Other),
+            (format!("OSAPI_JOB_ID={job}\0"), StartedBy::Other),
+            ("OSAPI_HOST=web-01\0OSAPI_JOB_ID=x\0".to_owned(), StartedBy::Other),
+            ("OSAPI_HOST=web-01\0XOSAPI_JOB_ID=x\0".to_owned(), StartedBy::Unknown),
+            (String::new(), StartedBy::Unknown),
+        ] {
+            assert_eq!(names(environ.as_bytes(), &execution), expected, "{environ:?}");
+        }
     }
 
     #[test]

@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
+use super::Execution;
 use super::environment::{User, environment};
-use crate::id::JobId;
 use crate::job::report::{Failure, Step};
 use crate::job::{Exec, Shell};
 
 /// What is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Command {
-    pub(super) job: JobId,
+    pub(super) execution: Execution,
     /// As the request names it; the first of argv.
     pub(super) name: String,
     pub(super) args: Vec<String>,
@@ -26,18 +26,19 @@ pub(super) struct Command {
 }
 
 impl Command {
-    /// The program `exec` of `job`.
-    pub(super) fn exec(job: JobId, exec: Exec, user: &User) -> Self {
+    /// The program `exec`.
+    pub(super) fn exec(execution: Execution, exec: Exec, user: &User) -> Self {
         let Exec { command, args, cwd, env, timeout: _ } = exec;
         let cwd = PathBuf::from(cwd.unwrap_or_else(|| "/".to_owned()));
-        Self { job, name: command, args, cwd, env: environment(user, job, &env) }
+        let env = environment(user, &execution, &env);
+        Self { execution, name: command, args, cwd, env }
     }
 
-    /// The script `shell` of `job`, given to `/bin/sh -c`.
-    pub(super) fn shell(job: JobId, shell: Shell, user: &User) -> Self {
+    /// The script `shell`, given to `/bin/sh -c`.
+    pub(super) fn shell(execution: Execution, shell: Shell, user: &User) -> Self {
         let Shell { command, cwd, env, timeout } = shell;
         let args = vec!["-c".to_owned(), command];
-        Self::exec(job, Exec { command: "/bin/sh".to_owned(), args, cwd, env, timeout }, user)
+        Self::exec(execution, Exec { command: "/bin/sh".to_owned(), args, cwd, env, timeout }, user)
     }
 
     /// Checks the working directory, then finds the program, as execvp(3) would in the command's own PATH.

@@ -45,7 +45,8 @@ pub(super) async fn run(
     events: &dyn Events,
     stop: Stop,
 ) -> Outcome {
-    let job = command.job;
+    let execution = command.execution.clone();
+    let job = execution.job;
     let Started { leader, mark, exit, pipes } = match blocking(move || start(&command)).await {
         Ok(started) => started,
         Err(outcome) => return outcome,
@@ -53,7 +54,8 @@ pub(super) async fn run(
     let detail = Detail::new(mark, group.as_ref()).to_value();
     let groups = Groups { planned: group, joined: Vec::new() };
     let reach = Reach::of_this_process();
-    let tree = Tree { job, leader: Some(mark), groups: groups.into(), reach, holds_leader: true };
+    let tree =
+        Tree { execution, leader: Some(mark), groups: groups.into(), reach, holds_leader: true };
     let running = Running { tree: Arc::new(tree), leader, exit, limits };
     events.started(Handle { job, detail }).await;
 
@@ -107,7 +109,7 @@ impl Running {
         })
         .await;
         if timeout(self.limits.kill_grace, self.tree.gone()).await.is_err() {
-            tracing::info!(job = %self.tree.job, "the command did not end when asked, and is killed");
+            tracing::info!(job = %self.tree.execution.job, "the command did not end when asked, and is killed");
         }
         Some(reason)
     }
@@ -115,7 +117,7 @@ impl Running {
     async fn exited(&self) {
         if let Err(err) = self.exit.readable().await {
             // Only when the runtime shuts down: nobody waits for an answer any more.
-            tracing::debug!(job = %self.tree.job, error = %err, "cannot wait for the command");
+            tracing::debug!(job = %self.tree.execution.job, error = %err, "cannot wait for the command");
             pending().await
         }
     }
@@ -131,7 +133,7 @@ impl Running {
 
     async fn kill(&self) {
         if timeout(self.limits.kill_wait, self.tree.kill()).await.is_err() {
-            tracing::error!(job = %self.tree.job, "processes of the command are left after SIGKILL");
+            tracing::error!(job = %self.tree.execution.job, "processes of the command are left after SIGKILL");
         }
     }
 
@@ -140,7 +142,7 @@ impl Running {
         let Self { tree, mut leader, .. } = self;
         blocking(move || {
             if let Err(err) = tree.close() {
-                tracing::warn!(job = %tree.job, error = %err, "the control group stays behind");
+                tracing::warn!(job = %tree.execution.job, error = %err, "the control group stays behind");
             }
             leader.reap()
         })

@@ -69,7 +69,7 @@ pub(super) fn start(command: &Command) -> Result<Started, Outcome> {
     match watch(&mut leader) {
         Ok((mark, exit, pipes)) => Ok(Started { leader, mark, exit, pipes }),
         Err(err) => {
-            tracing::error!(job = %command.job, error = %err, "a command cannot be watched and is ended");
+            tracing::error!(job = %command.execution.job, error = %err, "a command cannot be watched and is ended");
             abandon(leader);
             Err(Outcome::Lost)
         }

@@ -1,4 +1,4 @@
-//! All processes of one job, and how they are ended.
+//! All processes of one execution, and how they are ended.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Signal, kill_process_group};
 
+use super::Execution;
 use super::cgroup::Cgroup;
 use super::members::{LeaderMark, Member, Reach, Search, ended};
 use crate::blocking::blocking;
-use crate::id::JobId;
 
 /// How often at most processes outside the control group are looked for: what forks faster is ended in the end all the same.
 const ENTER_ROUNDS: u32 = 8;
 
-/// The processes of one job.
+/// The processes of one execution.
 #[derive(Debug)]
 pub(super) struct Tree {
-    pub(super) job: JobId,
+    pub(super) execution: Execution,
     pub(super) leader: Option<LeaderMark>,
     pub(super) groups: Mutex<Groups>,
     pub(super) reach: Reach,
@@ -25,7 +25,7 @@ pub(super) struct Tree {
     pub(super) holds_leader: bool,
 }
 
-/// The control groups in which processes of the job may be.
+/// The control groups in which its processes may be.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     /// Not made yet.
@@ -41,7 +41,7 @@ impl Tree {
         let Some(group) = groups.planned.take() else { return };
         let entered = group.create().and_then(|()| self.enter(&group));
         if let Err(err) = &entered {
-            tracing::debug!(job = %self.job, error = %err, "the command runs without a control group");
+            tracing::debug!(job = %self.execution.job, error = %err, "the command runs without a control group");
         }
         // It may exist, and even hold a process, also when something failed on the way.
         groups.joined.push(group);
@@ -81,7 +81,7 @@ impl Tree {
             && let Err(err) = kill_process_group(leader.pid, signal)
         {
             // There is always the leader at least, ended or not: its number is still its own.
-            tracing::debug!(job = %self.job, error = %err, "the process group was not signalled");
+            tracing::debug!(job = %self.execution.job, error = %err, "the process group was not signalled");
         }
     }
 
@@ -123,7 +123,7 @@ impl Tree {
             if let Err(err) = group.kill()
                 && err.kind() != io::ErrorKind::NotFound
             {
-                tracing::debug!(job = %self.job, error = %err, "the control group was not killed");
+                tracing::debug!(job = %self.execution.job, error = %err, "the control group was not killed");
             }
         }
         members.iter().for_each(|member| member.signal(Signal::KILL));
@@ -147,7 +147,7 @@ impl Tree {
     }
 
     fn search(&self) -> Search {
-        Search { job: self.job, leader: self.leader, reach: self.reach }
+        Search { execution: self.execution.clone(), leader: self.leader, reach: self.reach }
     }
 
     fn groups(&self) -> MutexGuard<'_, Groups> {

@@ -17,7 +17,7 @@ const SCRIPT: &str = "echo $$; setsid sh -c 'echo $$; exec sleep 1000' & wait";
 async fn what_a_crash_left_is_found_and_ended() {
     for executor in impatient() {
         let (handle, pids) = abandoned(executor, SCRIPT, 2).await;
-        let executor = ProcessExecutor::new();
+        let executor = self::executor();
         within(executor.end_leftovers(&handle)).await.unwrap();
         assert!(!pids.into_iter().any(is_alive));
         within(executor.end_leftovers(&handle)).await.expect("again, when nothing is left");
@@ -26,24 +26,24 @@ async fn what_a_crash_left_is_found_and_ended() {
 
 #[tokio::test]
 async fn without_a_note_the_job_s_id_is_enough() {
-    let (mut handle, pids) = abandoned(ProcessExecutor::new(), SCRIPT, 2).await;
+    let (mut handle, pids) = abandoned(executor(), SCRIPT, 2).await;
     handle.detail = serde_json::Value::Null;
-    within(ProcessExecutor::new().end_leftovers(&handle)).await.unwrap();
+    within(executor().end_leftovers(&handle)).await.unwrap();
     assert!(!pids.into_iter().any(is_alive));
 }
 
 #[tokio::test]
 async fn a_number_that_went_to_somebody_else_is_not_signalled() {
-    let (handle, pids) = abandoned(ProcessExecutor::new(), SCRIPT, 2).await;
+    let (handle, pids) = abandoned(executor(), SCRIPT, 2).await;
     for (field, value) in
         [("start_time", serde_json::json!(1)), ("boot_id", serde_json::json!("another"))]
     {
         // The same numbers, of another job, written down at another time or in another boot.
         let mut stranger = Handle { job: JobId::new(SystemClock.wall()), ..handle.clone() };
         stranger.detail[field] = value;
-        within(ProcessExecutor::new().end_leftovers(&stranger)).await.unwrap();
+        within(executor().end_leftovers(&stranger)).await.unwrap();
         assert!(pids.iter().all(|pid| is_alive(*pid)), "{field}");
     }
-    within(ProcessExecutor::new().end_leftovers(&handle)).await.unwrap();
+    within(executor().end_leftovers(&handle)).await.unwrap();
     assert!(!pids.into_iter().any(is_alive));
 }

@@ -85,9 +85,12 @@ struct Run {
 }
 
 impl Run {
-    #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
     fn begin(executor: ProcessExecutor, operation: Operation) -> Self {
-        let job = JobId::new(SystemClock.wall());
+        Self::of(JobId::new(SystemClock.wall()), executor, operation)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
+    fn of(job: JobId, executor: ProcessExecutor, operation: Operation) -> Self {
         let (seen, (stopper, stop)) = (Arc::new(Seen::default()), Stop::channel());
         let events = Arc::clone(&seen);
         let task =
@@ -98,7 +101,7 @@ impl Run {
     }
 
     fn shell(script: &str) -> Self {
-        Self::begin(ProcessExecutor::new(), shell(script))
+        Self::begin(executor(), shell(script))
     }
 
     async fn end(self) -> (Outcome, Arc<Seen>) {
@@ -115,7 +118,7 @@ fn exec<const N: usize>(command: &str, args: [&str; N]) -> Operation {
 }
 
 async fn run(operation: Operation) -> (Outcome, Arc<Seen>) {
-    within(Run::begin(ProcessExecutor::new(), operation).end()).await
+    within(Run::begin(executor(), operation).end()).await
 }
 
 fn rejected(outcome: Outcome) -> Failure {
@@ -129,10 +132,14 @@ async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), work).await.expect("it hangs")
 }
 
+fn executor() -> ProcessExecutor {
+    ProcessExecutor::new("local".parse().unwrap())
+}
+
 /// With a grace that a test can wait for, with control groups and without.
 fn impatient() -> [ProcessExecutor; 2] {
-    let executor = || ProcessExecutor::new().with_kill_grace(Duration::from_millis(100));
-    [executor(), executor().without_cgroups()]
+    let impatient = || executor().with_kill_grace(Duration::from_millis(100));
+    [impatient(), impatient().without_cgroups()]
 }
 
 fn is_alive(pid: i32) -> bool {

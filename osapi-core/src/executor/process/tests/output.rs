@@ -32,7 +32,7 @@ async fn fifty_mebibytes_are_counted_exactly_and_kept_at_both_ends() {
     let events = Arc::new(Spooling(Spool::new(dir.path(), job, 10 * MIB)));
     let script = "echo first; yes x | head -c 52428788; echo last >&2; echo last";
     let task = Task { job, operation: shell(script) };
-    let executor = ProcessExecutor::new();
+    let executor = executor();
     let outcome = within(executor.execute(task, events.clone(), Stop::channel().1)).await;
     assert_eq!(outcome, Outcome::Exited { code: 0 });
     let collected = events.0.finish().await;
@@ -60,7 +60,7 @@ async fn a_pipe_that_is_held_does_not_hold_the_answer() {
 
 #[tokio::test]
 async fn the_last_words_of_a_background_process_are_heard() {
-    let mut executor = ProcessExecutor::new();
+    let mut executor = executor();
     executor.limits.drain_grace = Duration::from_secs(20);
     let script = "(sleep 0.3; echo last) & exit 0";
     let (_, seen) = within(Run::begin(executor, shell(script)).end()).await;

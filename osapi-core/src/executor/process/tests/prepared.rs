@@ -122,11 +122,11 @@ fn what_could_be_another_command_s_is_left_to_it() {
 #[ignore = "run by the test above, in a process of its own"]
 fn two() {
     prepared(async {
-        let executor = || ProcessExecutor::new().without_cgroups();
+        let bare = || executor().without_cgroups();
         let script = "env -i setsid sh -c 'sleep 1000 & echo $!' & wait; sleep 1000";
-        let other = Run::begin(executor(), shell(script));
+        let other = Run::begin(bare(), shell(script));
         let pid = other.seen.pids(1).await[0];
-        Run::begin(executor(), shell("exit 0")).end().await;
+        Run::begin(bare(), shell("exit 0")).end().await;
         assert!(is_alive(pid));
         other.stopper.stop(StopReason::Cancel);
         other.end().await;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::executor::process::Execution;
 use crate::executor::process::environment::{User, environment};
 use crate::job::HostFacts;
 use crate::job::report::Step;
@@ -32,8 +33,9 @@ async fn exit_codes_and_signals_are_told() {
 async fn the_environment_is_the_clean_one_and_nothing_else() {
     let given = env([("LANG", "C"), ("X", "a b"), ("OSAPI_JOB_ID", "forged")]);
     let operation = Operation::Exec(Exec { env: given.clone(), ..Exec::new("env") });
-    let running = Run::begin(ProcessExecutor::new(), operation);
-    let expected = environment(&User::current(), running.job, &given);
+    let running = Run::begin(executor(), operation);
+    let execution = Execution { job: running.job, host: "local".parse().unwrap() };
+    let expected = environment(&User::current(), &execution, &given);
     let (_, seen) = within(running.end()).await;
     let lines = seen.lines();
     let seen: BTreeMap<String, String> = lines
@@ -161,6 +163,6 @@ async fn what_is_unknown_is_refused() {
         timeout: 1,
     };
     let operation = Operation::Custom(custom);
-    assert!(!ProcessExecutor::new().supports(&operation));
+    assert!(!executor().supports(&operation));
     assert_eq!(rejected(run(operation).await.0).code, "unsupported");
 }

@@ -101,3 +101,26 @@ async fn one_command_s_end_does_not_touch_another() {
     other.stopper.stop(StopReason::Cancel);
     within(other.end()).await;
 }
+
+#[tokio::test]
+async fn the_same_job_of_another_host_on_this_machine_goes_on() {
+    let neighbour = || {
+        let executor = ProcessExecutor::new("neighbour".parse().unwrap());
+        executor.with_kill_grace(Duration::from_millis(100))
+    };
+    for (neighbour, executor) in
+        [neighbour(), neighbour().without_cgroups()].into_iter().zip(impatient())
+    {
+        let script = "echo $$; setsid sh -c 'echo $$; sleep 1000' & wait";
+        let other = Run::begin(neighbour, shell(script));
+        let pids = within(other.seen.pids(2)).await;
+        let running = Run::of(other.job, executor, shell(script));
+        within(running.seen.pids(2)).await;
+        running.stopper.stop(StopReason::Cancel);
+        within(running.end()).await;
+        assert!(pids.iter().all(|pid| is_alive(*pid)));
+        other.stopper.stop(StopReason::Cancel);
+        within(other.end()).await;
+        assert!(!pids.into_iter().any(is_alive));
+    }
+}
