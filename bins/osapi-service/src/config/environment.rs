@@ -14,7 +14,7 @@ use super::problem::{Problem, near};
 const PREFIX: &str = "OSAPI_";
 
 /// Names that begin with `OSAPI_` and are no keys of the configuration; `*` stands for any ending. What each is for.
-pub const RESERVED: [(&str, &str); 5] = [
+pub const RESERVED: [(&str, &str); 6] = [
     ("OSAPI_URL", "the API server that the command line and the SDK talk to"),
     ("OSAPI_TOKEN", "the access token of the command line and the SDK"),
     ("OSAPI_JOB_ID", "set by agents in the environment of commands"),
