@@ -12,6 +12,7 @@ use osapi_core::backend::{Bus, Denials};
 use osapi_core::clock::SystemClock;
 use osapi_core::executor::process::{ProcessExecutor, facts_of_this_host};
 use osapi_core::job::Labels;
+use osapi_core::message::RegistrationRefusal;
 use osapi_service::config;
 use tokio::sync::watch;
 
@@ -51,6 +52,25 @@ pub fn agent(
         spool,
         limits,
     })
+}
+
+/// Waits until an API server says that the agent is not let in. Never returns if the agent ends before.
+///
+/// # Cancel safety
+/// May be dropped and called again.
+pub async fn until_refused(
+    mut refusal: watch::Receiver<Option<RegistrationRefusal>>,
+) -> RegistrationRefusal {
+    // Who is not known is asked to register, and is not refused by that.
+    let is_final = |why: &Option<RegistrationRefusal>| {
+        why.as_ref().is_some_and(|why| *why != RegistrationRefusal::Unknown)
+    };
+    let why = refusal.wait_for(is_final).await.ok().and_then(|why| why.clone());
+    match why {
+        Some(why) => why,
+        // That it has ended is told by another.
+        None => std::future::pending().await,
+    }
 }
 
 /// What an agent has left at its end, as people read it; none if it did not end in time.

@@ -30,7 +30,12 @@ fn an_agent_is_removed_once_that_is_confirmed_and_comes_back_as_another() {
         .exits(125)
         .explains(&["host_not_found"]);
     server.stop();
-    fs::rename(machine.data_dir().join("agent"), machine.path("former")).unwrap();
+    let agent = machine.data_dir().join("agent");
+    let start = machine.osapi(["start"]).run().exits(125).prints("");
+    let ran =
+        start.explains(&["not let in", "was removed from the fleet", agent.to_str().unwrap()]);
+    assert!(!ran.err().contains("was not ready within"), "{ran}");
+    fs::rename(agent, machine.path("former")).unwrap();
     let server = machine.start();
     let agents = server.api().get("/v1/agents").is(200).json();
     assert_eq!(agents["agents"][0]["name"], name);

@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::member::{Joining, Member};
-use crate::{Home, agent, prepare_this_process, told};
+use crate::{Home, agent, prepare_this_process, told, until_refused};
 use words::Who;
 
 /// The file that is read when none is given; it need not exist.
@@ -222,20 +222,4 @@ async fn until_ready(mut readiness: watch::Receiver<Readiness>, who: &Who) {
         std::future::pending::<()>().await;
     }
     tracing::info!("{}", who.ready());
-}
-
-/// Waits until an API server says that the agent is not let in.
-async fn until_refused(
-    mut refusal: watch::Receiver<Option<RegistrationRefusal>>,
-) -> RegistrationRefusal {
-    // Who is not known is asked to register, and is not refused by that.
-    let is_final = |why: &Option<RegistrationRefusal>| {
-        why.as_ref().is_some_and(|why| *why != RegistrationRefusal::Unknown)
-    };
-    let why = refusal.wait_for(is_final).await.ok().and_then(|why| why.clone());
-    match why {
-        Some(why) => why,
-        // The agent has ended, and that is told by another.
-        None => std::future::pending().await,
-    }
 }

@@ -1,11 +1,13 @@
 //! Why there is no node.
 
 use std::io;
+use std::path::PathBuf;
 
 use osapi_core::agent::AgentError;
 use osapi_core::backend::{BusError, embedded};
 use osapi_core::controller::FoundingError;
 use osapi_core::id::AgentName;
+use osapi_core::message::RegistrationRefusal;
 use osapi_server::{BindError, RouterError};
 use osapi_service::datadir::DataDirError;
 use osapi_service::keystore::KeyError;
@@ -41,6 +43,14 @@ pub(crate) enum NodeError {
     Ended(&'static str),
     #[error("cannot {0}")]
     Io(&'static str, #[source] io::Error),
+    #[error("agent '{name}' of this machine is not let in")]
+    Refused {
+        name: AgentName,
+        #[source]
+        why: RegistrationRefusal,
+        /// Where it keeps its key and its journal.
+        agent: PathBuf,
+    },
     #[error("agent '{0}' was not ready within {within} s; -d logs why", within = READY_WITHIN.as_secs())]
     NotReady(AgentName),
 }
@@ -61,6 +71,10 @@ impl From<NodeError> for CliError {
             NodeError::Founding(FoundingError::ForeignStore(_)) => told.hint(
                 "restore the store and the keys of one fleet together, or move store.redb away to begin an empty store",
             ),
+            NodeError::Refused { agent, .. } => told.hint(format!(
+                "move '{}' away: the next start makes a new agent there, which old jobs are not for",
+                agent.display()
+            )),
             _ => told,
         }
     }

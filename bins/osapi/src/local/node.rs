@@ -14,7 +14,7 @@ use osapi_core::clock::{Clock, SystemClock};
 use osapi_core::controller::{self, Controller, found_key_ring};
 use osapi_core::id::{AgentName, FleetId};
 use osapi_core::job::limits::KILL_GRACE;
-use osapi_core::message::Readiness;
+use osapi_core::message::{Readiness, RegistrationRefusal};
 use osapi_server::{Ended, RouterError};
 use osapi_service::config::Config;
 use osapi_service::datadir::{DataDir, Layout};
@@ -61,8 +61,14 @@ pub(crate) struct Node {
     stop_agent: CancellationToken,
     stop_server: CancellationToken,
     end_within: Duration,
-    // Dropped last: the directory is free once nothing works in it any more.
-    _dir: DataDir,
+    // Dropped last: it is free once nothing works in it any more.
+    dir: DataDir,
+}
+
+/// What an agent tells of how it fares.
+struct Signs {
+    readiness: watch::Receiver<Readiness>,
+    refusal: watch::Receiver<Option<RegistrationRefusal>>,
 }
 
 /// How one of the two parts ended.
@@ -96,8 +102,8 @@ impl Node {
         let home = tokio::task::spawn_blocking(move || Home::open(dir, &config, &host))
             .await
             .map_err(|panic| NodeError::Io("open the data directory", panic.into()))??;
-        let (mut node, readiness) = Self::assemble(home, listener, plan, hostname).await?;
-        node.until_ready(readiness).await?;
+        let (mut node, signs) = Self::assemble(home, listener, plan, hostname).await?;
+        node.until_ready(signs).await?;
         Ok(node)
     }
 
@@ -106,7 +112,7 @@ impl Node {
         listener: TcpListener,
         plan: Plan,
         hostname: String,
-    ) -> Result<(Self, watch::Receiver<Readiness>), NodeError> {
+    ) -> Result<(Self, Signs), NodeError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let Home { dir, keys, agent, store } = home;
         let (store, bus) = (Arc::new(store), Arc::new(EmbeddedBus::new()));
@@ -135,7 +141,7 @@ impl Node {
         let labels = plan.config.agent.labels();
         let (config, host) = (&plan.config.agent, hostname.clone());
         let agent = osapi_agent::agent(agent, bus, never_denied(), config, labels, host);
-        let readiness = agent.readiness();
+        let signs = Signs { readiness: agent.readiness(), refusal: agent.refusal() };
         let limits = osapi_server::Limits::of(&plan.config.api.server);
         let server = osapi_server::Server {
             controller: controller.clone(),
@@ -169,16 +175,14 @@ impl Node {
             stop_agent,
             stop_server,
             end_within,
-            _dir: dir,
+            dir,
         };
-        Ok((node, readiness))
+        Ok((node, signs))
     }
 
     /// Waits until the store was read, the agent was welcomed, and the controller knows that it takes jobs.
-    async fn until_ready(
-        &mut self,
-        mut readiness: watch::Receiver<Readiness>,
-    ) -> Result<(), NodeError> {
+    async fn until_ready(&mut self, signs: Signs) -> Result<(), NodeError> {
+        let Signs { mut readiness, refusal } = signs;
         let (controller, name) = (self.controller.clone(), self.name.clone());
         let ready = async {
             controller.ready().await;
@@ -191,8 +195,15 @@ impl Node {
         tokio::select! {
             () = ready => Ok(()),
             error = self.failed() => Err(error),
+            // Whoever was removed asks for ever.
+            why = osapi_agent::until_refused(refusal) => Err(self.refused(why)),
             () = tokio::time::sleep(READY_WITHIN) => Err(NodeError::NotReady(self.name.clone())),
         }
+    }
+
+    fn refused(&self, why: RegistrationRefusal) -> NodeError {
+        let agent = self.dir.layout().agent();
+        NodeError::Refused { name: self.name.clone(), why, agent }
     }
 
     /// Waits until a part ends that was not told to, and says why.
