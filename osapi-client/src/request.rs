@@ -9,7 +9,6 @@ use http::header::{
 };
 use http::{Method, Uri};
 use http_body_util::Full;
-use osapi_core::api::endpoint::Media;
 use osapi_core::api::header::{
     IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_MAX, PREFER, PROBLEM_JSON, RESPOND_ASYNC,
 };
@@ -136,11 +135,7 @@ fn encode<B: serde::Serialize>(body: &B) -> Result<Bytes, serde_json::Error> {
 fn headers<E: Endpoint>(token: Option<&HeaderValue>, has_body: bool) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    let media = match E::INFO.media {
-        Media::Json => "application/json",
-        Media::Bytes => "application/octet-stream",
-    };
-    headers.append(ACCEPT, HeaderValue::from_static(media));
+    headers.append(ACCEPT, HeaderValue::from_static(E::INFO.media.as_str()));
     headers.append(ACCEPT, HeaderValue::from_static(PROBLEM_JSON));
     if let Some(token) = token.filter(|_| E::INFO.access != Access::Open) {
         headers.insert(AUTHORIZATION, token.clone());

@@ -2,7 +2,7 @@
 //!
 //! In the order in which a request flows: [`listen`] binds, [`mod@serve`] accepts and ends, `connection` speaks HTTP with timeouts,
 //! `pipeline` takes one request through its numbered steps (`router`, `gate`, `params`, `body`, then one of the `handlers`), and
-//! `answer` or `failure` makes the response. [`program`] is `osapi-server` from its start to its end. Which endpoints there are is declared in [`osapi_core::api::endpoints`], nowhere here.
+//! `answer` or `failure` makes the response (`metrics`: that of figures). [`program`] is `osapi-server` from its start to its end. Which endpoints there are is declared in [`osapi_core::api::endpoints`], nowhere here.
 
 mod access_log;
 mod answer;
@@ -15,6 +15,7 @@ mod handlers;
 mod idempotency;
 pub mod limits;
 pub mod listen;
+mod metrics;
 mod params;
 mod pipeline;
 mod prefer;

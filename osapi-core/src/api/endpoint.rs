@@ -50,8 +50,22 @@ pub enum Access {
 pub enum Media {
     /// One JSON document.
     Json,
-    /// Bytes as they are (`application/octet-stream`), in ranges (RFC 9110 §14).
+    /// Bytes as they are, in ranges (RFC 9110 §14).
     Bytes,
+    /// Metrics in the text format of OpenMetrics.
+    OpenMetrics,
+}
+
+impl Media {
+    /// The media type.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Bytes => "application/octet-stream",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
 }
 
 /// The declaration of an endpoint, without its types.

@@ -33,6 +33,7 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<HealthGet>(),
         Entry::of::<HealthReady>(),
         Entry::of::<HealthDetails>(),
+        Entry::of::<MetricsGet>(),
         Entry::of::<OpenApi>(),
     ]
 }
@@ -406,6 +407,26 @@ impl Endpoint for HealthDetails {
         summary: "The health in detail: store, bus, agents, jobs",
         creates_job: false,
         media: Media::Json,
+        problems: &[],
+    };
+}
+
+/// `GET /metrics`
+#[derive(Debug)]
+pub enum MetricsGet {}
+impl Endpoint for MetricsGet {
+    type Path = ();
+    type Query = ();
+    type Body = ();
+    type Answer = ();
+    const INFO: Info = Info {
+        id: "metrics_get",
+        method: Method::Get,
+        path: "/metrics",
+        access: Access::Permission(Permission::HEALTH_READ),
+        summary: "Figures about agents, jobs, reports, denials and the store, for Prometheus",
+        creates_job: false,
+        media: Media::OpenMetrics,
         problems: &[],
     };
 }

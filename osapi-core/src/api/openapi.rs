@@ -11,9 +11,6 @@ use super::header::{
 use super::params::Param;
 use super::problem::{Code, Problem};
 
-const JSON: &str = "application/json";
-const BYTES: &str = "application/octet-stream";
-
 /// The document for the endpoints of `table`. The same table gives the same document.
 #[must_use]
 pub fn document(table: &[Entry]) -> Value {
@@ -78,8 +75,7 @@ fn operation(entry: &Entry, generator: &mut SchemaGenerator) -> Value {
     }
     if let Some(body) = entry.body {
         let schema = body(generator);
-        operation["requestBody"] =
-            json!({ "required": true, "content": { JSON: { "schema": schema } } });
+        operation["requestBody"] = json!({ "required": true, "content": { (Media::Json.as_str()): { "schema": schema } } });
     }
     operation
 }
@@ -141,16 +137,20 @@ fn responses(entry: &Entry, generator: &mut SchemaGenerator) -> Map<String, Valu
     let mut responses = Map::new();
     match (entry.info.media, entry.answer) {
         (Media::Bytes, _) => {
-            let content = json!({ BYTES: {} });
+            let content = json!({ (Media::Bytes.as_str()): {} });
             responses.insert("200".into(), response("All bytes.", Some(content.clone()), &[]));
             let ranged = response("The bytes of the range.", Some(content), &["content-range"]);
             responses.insert("206".into(), ranged);
+        }
+        (Media::OpenMetrics, _) => {
+            let content = json!({ (Media::OpenMetrics.as_str()): {} });
+            responses.insert("200".into(), response("The figures.", Some(content), &[]));
         }
         (Media::Json, None) => {
             responses.insert("204".into(), response("Done.", None, &[]));
         }
         (Media::Json, Some(answer)) => {
-            let content = json!({ JSON: { "schema": answer(generator) } });
+            let content = json!({ (Media::Json.as_str()): { "schema": answer(generator) } });
             if entry.info.creates_job {
                 let accepted = "The job is made and not settled yet: it is at `location`.";
                 let headers = ["location", "preference-applied"];

@@ -242,6 +242,10 @@ pub enum AgentState {
 }
 
 impl AgentState {
+    /// Every state.
+    pub const ALL: [Self; 5] =
+        [Self::Ready, Self::NotReady, Self::Draining, Self::Silent, Self::Cloned];
+
     /// The word in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {

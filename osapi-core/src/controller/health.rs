@@ -29,11 +29,18 @@ impl Seen {
         refused.sort_unstable();
         refused.truncate(NAMED);
         Self {
-            agents: state.agent_counts(),
+            agents: state
+                .agent_counts()
+                .into_iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(agents, count)| (agents.as_str().to_owned(), count))
+                .collect(),
             cloned: state.roster.cloned().take(NAMED).cloned().collect(),
             refused,
             denied: state.roster.denied().take(NAMED).map(|(name, _)| name.clone()).collect(),
-            jobs: state.index.counts(),
+            jobs: (state.index.counts().into_iter())
+                .map(|(status, count)| (status.to_string(), count))
+                .collect(),
         }
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Tracked {
     pub(super) damaged: Option<Box<str>>,
     waiting: Vec<oneshot::Sender<()>>,
     due: Due,
+    /// As which status it is counted.
+    counted: Option<JobStatus>,
 }
 
 /// The moments at which something is to be done for a job.
@@ -49,13 +51,44 @@ pub(super) struct Index {
     voids: BTreeSet<(Timestamp, JobId)>,
     settles: BTreeSet<(Timestamp, JobId)>,
     removals: BTreeSet<(Timestamp, JobId)>,
+    statuses: Statuses,
+}
+
+/// How many jobs have each status, kept so that counting needs no look at every job.
+#[derive(Debug)]
+struct Statuses([(JobStatus, u32); JobStatus::ALL.len()]);
+
+impl Statuses {
+    fn of(&mut self, status: JobStatus) -> Option<&mut u32> {
+        self.0.iter_mut().find(|(known, _)| *known == status).map(|(_, count)| count)
+    }
+
+    /// A job has another status than before; it may come or go by that.
+    fn change(&mut self, before: Option<JobStatus>, after: Option<JobStatus>) {
+        if before == after {
+            return;
+        }
+        if let Some(count) = before.and_then(|status| self.of(status)) {
+            *count -= 1;
+        }
+        if let Some(count) = after.and_then(|status| self.of(status)) {
+            *count += 1;
+        }
+    }
+}
+
+impl Default for Statuses {
+    fn default() -> Self {
+        Self(JobStatus::ALL.map(|status| (status, 0)))
+    }
 }
 
 impl Index {
     pub(super) fn new(retention: Duration) -> Self {
         let (jobs, open) = (BTreeMap::new(), HashMap::new());
         let (sends, voids, settles, removals) = Default::default();
-        Self { retention, jobs, open, sends, voids, settles, removals }
+        let statuses = Statuses::default();
+        Self { retention, jobs, open, sends, voids, settles, removals, statuses }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -94,7 +127,8 @@ impl Index {
             self.open.entry(host.identity.name.clone()).or_default().insert(job);
         }
         let live = Some(Box::new(live));
-        let tracked = Tracked { view, live, damaged, waiting: Vec::new(), due: Due::default() };
+        let (waiting, due) = (Vec::new(), Due::default());
+        let tracked = Tracked { view, live, damaged, waiting, due, counted: None };
         self.jobs.insert(job, tracked);
         self.change(job, |_| ());
     }
@@ -107,6 +141,8 @@ impl Index {
     ) -> Option<R> {
         let tracked = self.jobs.get_mut(&job)?;
         let result = change(tracked);
+        let status = Some(tracked.view.status());
+        self.statuses.change(std::mem::replace(&mut tracked.counted, status), status);
         if tracked.view.is_settled() {
             for waiting in tracked.waiting.drain(..) {
                 // Whoever waited may have gone.
@@ -167,6 +203,7 @@ impl Index {
     pub(super) fn remove(&mut self, job: JobId) {
         let Some(tracked) = self.jobs.remove(&job) else { return };
         self.reschedule(job, tracked.due, Due::default());
+        self.statuses.change(tracked.counted, None);
         if let Some(live) = tracked.live {
             self.close(job, &live);
         }
@@ -244,14 +281,8 @@ impl Index {
     }
 
     /// How many jobs have each status.
-    pub(super) fn counts(&self) -> BTreeMap<String, u32> {
-        let mut counts = JobStatus::ALL.map(|status| (status, 0));
-        for tracked in self.jobs.values() {
-            let status = tracked.view.status();
-            let count = counts.iter_mut().find(|(counted, _)| *counted == status);
-            count.into_iter().for_each(|(_, count)| *count += 1);
-        }
-        counts.into_iter().map(|(status, count)| (status.to_string(), count)).collect()
+    pub(super) fn counts(&self) -> [(JobStatus, u32); JobStatus::ALL.len()] {
+        self.statuses.0
     }
 }
 

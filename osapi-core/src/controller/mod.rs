@@ -7,6 +7,7 @@
 mod cancel;
 mod claim;
 mod error;
+mod figures;
 mod follow;
 mod founding;
 mod health;
@@ -54,6 +55,7 @@ use crate::job::limits;
 use crate::message::Pattern;
 
 pub use error::Error;
+pub use figures::Figures;
 pub use founding::{FoundingError, found_key_ring};
 pub use results::Output;
 pub use submit::{Idempotency, Submission};
@@ -113,6 +115,8 @@ struct Shared {
     instance: InstanceId,
     /// Numbers the records in which this controller writes reports.
     report_records: AtomicU64,
+    /// Reports that this controller has stored.
+    reports_stored: AtomicU64,
     outbox: outbound::Outbox,
     mind: follow::Questions,
     ring: watch::Sender<Option<Arc<KeyRing>>>,
@@ -181,6 +185,7 @@ impl Controller {
             fleet: root.fleet(),
             instance: InstanceId::random(),
             report_records: AtomicU64::new(0),
+            reports_stored: AtomicU64::new(0),
             ring: watch::Sender::new(None),
             phase: watch::Sender::new(Phase::Starting),
             rolled_back: watch::Sender::new(None),

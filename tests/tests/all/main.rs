@@ -9,6 +9,7 @@ mod fleet;
 mod keys;
 mod local;
 mod members;
+mod metrics;
 mod nats;
 mod operators;
 mod person;

@@ -6,13 +6,14 @@ mod contract;
 mod health;
 mod jobs;
 mod keys;
+mod metrics;
 mod output;
 mod targets;
 
 use osapi_core::api::endpoints::{
     AgentDelete, AgentGet, AgentsList, CommandExec, CommandShell, HealthDetails, HealthGet,
-    HealthReady, JobCancel, JobDelete, JobGet, JobOutput, JobsList, KeysList, KeysPublish, NodeGet,
-    OpenApi, TargetGet,
+    HealthReady, JobCancel, JobDelete, JobGet, JobOutput, JobsList, KeysList, KeysPublish,
+    MetricsGet, NodeGet, OpenApi, TargetGet,
 };
 use osapi_core::controller::{self, Controller};
 
@@ -43,6 +44,7 @@ pub(crate) fn router() -> Builder<Controller> {
         .mount_open::<HealthGet, _>(health::get)
         .mount_open::<HealthReady, _>(health::ready)
         .mount::<HealthDetails, _>(health::status)
+        .mount::<MetricsGet, _>(metrics::get)
         .mount_open::<OpenApi, _>(contract::get)
 }
 

@@ -242,6 +242,7 @@ async fn write_one(shared: &Shared, job: JobId, reports: &[Verified]) {
             return;
         }
     };
+    shared.reports_stored.fetch_add(reports.len() as u64, Ordering::Relaxed);
     let at = at.map(|cursor| Position {
         store: shared.store.id(),
         bucket: Bucket::Reports.name().to_owned(),

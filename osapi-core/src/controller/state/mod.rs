@@ -11,7 +11,7 @@ mod sending;
 mod told;
 mod words;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use super::outbound::Outbound;
 use super::pump;
 use super::roster::Roster;
 use super::{Now, Shared};
-use crate::api::types::AgentInfo;
+use crate::api::types::{AgentInfo, AgentState};
 use crate::auth::envelope::Signed;
 use crate::backend::{Bucket, Cursor, Entry, Key, StoreError};
 use crate::clock::Timestamp;
@@ -292,10 +292,11 @@ impl State {
     }
 
     /// How many agents are in each state.
-    pub(super) fn agent_counts(&self) -> BTreeMap<String, u32> {
-        let mut counts = BTreeMap::new();
+    pub(super) fn agent_counts(&self) -> [(AgentState, u32); AgentState::ALL.len()] {
+        let mut counts = AgentState::ALL.map(|state| (state, 0));
         for state in self.roster.states(self.boottime()) {
-            *counts.entry(state.as_str().to_owned()).or_default() += 1;
+            let count = counts.iter_mut().find(|(counted, _)| *counted == state);
+            count.into_iter().for_each(|(_, count)| *count += 1);
         }
         counts
     }

@@ -53,6 +53,12 @@ fn health_knows_whether_the_broker_syncs_and_learns_of_a_change() {
     });
     assert_eq!(health["status"], "degraded");
     assert_eq!(status(&api)["durability"], "unknown");
+    for (api, word) in [(site.api(), "unsynced"), (api, "unknown")] {
+        let metrics = api.get("/metrics").is(200).metrics();
+        let durability = metrics.iter().filter(|(sample, _)| sample.contains("durability"));
+        let so: Vec<_> = durability.filter(|(_, value)| **value == 1.0).collect();
+        assert!(so.len() == 1 && so[0].0.contains(&format!("\"{word}\"")), "{metrics:?}");
+    }
 }
 
 /// A file with the credentials of a user who may do this, as the fleet's own account vouches for it.
@@ -85,6 +91,8 @@ fn what_the_broker_denies_a_server_is_in_its_log_and_its_health() {
     assert_eq!(health["status"], "degraded", "{health}");
     let last = health["denials"]["last"].as_str().unwrap();
     assert!(last.contains("osapi.ping"), "{last}");
+    let metrics = Api::new(&listens, &site.token).get("/metrics").is(200).metrics();
+    assert!(metrics["osapi_denials_total"] > 0.0, "{metrics:?}");
     let shown = site.osapi(["health", "status"]).env("OSAPI_URL", &listens).run().exits(0);
     shown.shows(&["degraded", "osapi.ping", "'server.creds' of 'osapi nats config'"]);
     assert_eq!(status(&site.api())["status"], "ok", "another server may do what it needs");
@@ -110,6 +118,9 @@ fn what_the_broker_denies_an_agent_is_shown_wherever_it_is_looked_for() {
         (&health["status"], &health["denied"]),
         (&"degraded".into(), &["web-01"][..].into())
     );
+    let metrics = site.api().get("/metrics").is(200).metrics();
+    assert!(metrics["osapi_agents_denials"] > 0.0, "{metrics:?}");
+    assert_eq!(metrics["osapi_denials_total"], 0.0, "the server is allowed what it needs");
     let agents = site.api().get("/v1/agents").is(200).json();
     assert!(agents["agents"][0]["denied"].as_u64() > Some(0), "{agents}");
     assert_eq!(agents["agents"][1]["denied"], 0, "{agents}");

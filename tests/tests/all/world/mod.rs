@@ -3,6 +3,7 @@
 mod daemon;
 mod http;
 mod machine;
+mod metrics;
 mod processes;
 mod program;
 mod run;
