@@ -79,19 +79,31 @@ impl Fleet {
 
     /// A file by which a host of this name can join.
     pub(crate) fn invite(&self, name: &str) -> PathBuf {
+        self.invite_with(name, &[])
+    }
+
+    /// The same with more arguments, such as labels.
+    fn invite_with(&self, name: &str, more: &[&str]) -> PathBuf {
         let file = self.machine.tmp().join(format!("{name}.join"));
         let url = self.broker.url();
         let out = file.to_str().expect("it is text");
         let invite = ["agent", "invite", name, "--server", &url, "--out", out];
-        self.machine.osapi(invite).run().exits(0);
+        self.machine.osapi(invite).args(more).run().exits(0);
         file
     }
 
     /// One more host, which is joining.
     pub(crate) fn join(&self, name: &str) -> Host {
-        let file = self.invite(name);
+        self.join_by(name, self.invite(name))
+    }
+
+    /// One more host with a label, which is joining.
+    pub(super) fn join_as(&self, name: &str, label: &str) -> Host {
+        self.join_by(name, self.invite_with(name, &["--label", label]))
+    }
+
+    fn join_by(&self, name: &str, file: PathBuf) -> Host {
         let data_dir = self.machine.path(&format!("host-{name}"));
-        // Its last argument tells the commands that it runs which host they are on.
         let agent = move |more: &[PathBuf]| {
             let agent = Invocation::new(built("osapi-agent")).args(more);
             agent.args(["--data-dir".as_ref(), data_dir.as_os_str()])

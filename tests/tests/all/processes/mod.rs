@@ -6,6 +6,7 @@ mod clients;
 pub(crate) mod fleet;
 mod killed;
 mod marks;
+mod minute;
 mod paused;
 mod same;
 

@@ -120,10 +120,16 @@ impl Api {
 
     /// The ids of all jobs, newest first.
     pub(crate) fn jobs(&self) -> Vec<String> {
-        let list = self.get("/v1/jobs?limit=500").is(200).json();
-        assert_eq!(list["next"], Value::Null, "more jobs than one page");
-        let jobs = list["jobs"].as_array().expect("a list of jobs").iter();
-        jobs.map(|job| job["job_id"].as_str().expect("a text").to_owned()).collect()
+        let (mut jobs, mut page) = (Vec::new(), "/v1/jobs?limit=500".to_owned());
+        loop {
+            let list = self.get(&page).is(200).json();
+            let listed = list["jobs"].as_array().expect("a list of jobs").iter();
+            jobs.extend(listed.map(|job| job["job_id"].as_str().expect("a text").to_owned()));
+            match list["next"].as_str() {
+                Some(next) => page = format!("/v1/jobs?limit=500&cursor={next}"),
+                None => return jobs,
+            }
+        }
     }
 }
 
