@@ -1,6 +1,8 @@
 //! The whole protocol between machines: controllers and agents of one process, over real servers.
 
+mod client;
 mod footprint;
 mod fresh;
+mod hostile;
 mod reports;
 mod world;

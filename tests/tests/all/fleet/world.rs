@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use osapi_core::agent::{self, AgentError, AgentParts, Binding, Drained, Limits, MemoryJournal};
+use osapi_core::agent::{
+    self, AgentError, AgentParts, Binding, Drained, Journal as _, Limits, MemoryJournal,
+};
 use osapi_core::api::types::JobResults;
 use osapi_core::auth::authorize::Permit;
+use osapi_core::auth::envelope::Signed;
 use osapi_core::auth::keys::{KeyRing, KeyUse, RingKey, SigningKey};
 use osapi_core::auth::permission::Permission;
 use osapi_core::backend::nats::{Login, Namespace, Nats, Options, StoreOptions, Tls};
@@ -16,7 +19,7 @@ use osapi_core::controller::{
     Config, Controller, Error, Parts, Submission, fixed_key, found_key_ring,
 };
 use osapi_core::executor::scripted::ScriptedExecutor;
-use osapi_core::id::{AgentName, JobId, SealingKey};
+use osapi_core::id::{AgentName, Identity, JobId, PublicKey, SealingKey};
 use osapi_core::job::{AgentFacts, Exec, Labels, Operation, Target};
 use osapi_core::message::Readiness;
 use osapi_tests::{NatsServer, wait};
@@ -30,19 +33,24 @@ pub(super) const NOW: Option<Duration> = Some(Duration::ZERO);
 /// A fleet over one NATS.
 pub(super) struct Fleet {
     servers: Vec<String>,
+    pub(super) namespace: Namespace,
     replicas: usize,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) root: SigningKey,
     job_key: String,
+    /// Signs nothing. The first ring has it.
+    pub(super) other_job_key: SigningKey,
     controllers: AtomicUsize,
 }
 
-/// A running agent. Dropping it is a crash.
+/// An agent, and what outlives its process.
 pub(super) struct Agent {
     pub(super) name: AgentName,
+    pub(super) key: Arc<SigningKey>,
+    journal: Arc<MemoryJournal>,
     pub(super) executor: Arc<ScriptedExecutor>,
-    _running: JoinSet<Result<Drained, AgentError>>,
-    _spool: TempDir,
+    running: JoinSet<Result<Drained, AgentError>>,
+    spool: TempDir,
 }
 
 impl Fleet {
@@ -51,22 +59,42 @@ impl Fleet {
         Self::over(vec![server.url()], 1)
     }
 
+    /// A fleet beside others at the same server.
+    pub(super) fn beside(server: &NatsServer, namespace: &str) -> Self {
+        Self { namespace: namespace.parse().unwrap(), ..Self::at(server) }
+    }
+
     /// A fleet at these servers, which keep so many copies of each record.
     pub(super) fn over(servers: Vec<String>, replicas: usize) -> Self {
-        let job_key = SigningKey::generate().to_paserk().to_string();
-        let (root, clock) = (SigningKey::generate(), Arc::new(SystemClock));
-        Self { servers, replicas, clock, root, job_key, controllers: AtomicUsize::new(0) }
+        Self {
+            servers,
+            namespace: Namespace::default(),
+            replicas,
+            clock: Arc::new(SystemClock),
+            root: SigningKey::generate(),
+            job_key: SigningKey::generate().to_paserk().to_string(),
+            other_job_key: SigningKey::generate(),
+            controllers: AtomicUsize::new(0),
+        }
     }
 
     pub(super) fn job_key(&self) -> SigningKey {
         SigningKey::from_paserk(&self.job_key).unwrap()
     }
 
+    /// The ring with this serial. The second one and what follows lack one of the keys of the first.
+    pub(super) fn ring(&self, serial: u64) -> Signed<KeyRing> {
+        let job = |key: PublicKey| RingKey { key, usage: KeyUse::Job };
+        let mut keys = vec![job(self.job_key().public())];
+        keys.extend((serial == 1).then(|| job(self.other_job_key.public())));
+        KeyRing::issue(&self.root, serial, self.clock.wall(), keys).unwrap()
+    }
+
     /// A connection that the servers show as `name`; that of an agent, if it is one.
     pub(super) async fn connect(&self, name: &str, agent: Option<&AgentName>) -> Nats {
         let options = Options {
             servers: self.servers.clone(),
-            namespace: Namespace::default(),
+            namespace: self.namespace.clone(),
             login: Login::None,
             tls: Tls::default(),
             name: name.into(),
@@ -88,7 +116,7 @@ impl Fleet {
         let n = self.controllers.fetch_add(1, Ordering::Relaxed);
         let nats = self.connect(&format!("controller {n}"), None).await;
         let controller = self.controller_at(&nats).await;
-        controller.ready().await;
+        within(controller.ready()).await;
         controller
     }
 
@@ -103,9 +131,7 @@ impl Fleet {
         store: Arc<dyn Store>,
         bus: Arc<dyn Bus>,
     ) -> Controller {
-        let keys = vec![RingKey { key: self.job_key().public(), usage: KeyUse::Job }];
-        let ring = KeyRing::issue(&self.root, 1, self.clock.wall(), keys).unwrap();
-        found_key_ring(&*store, &ring, &self.root.public()).await.unwrap();
+        found_key_ring(&*store, &self.ring(1), &self.root.public()).await.unwrap();
         self.start(store, bus).await
     }
 
@@ -121,7 +147,6 @@ impl Fleet {
     /// An agent that takes jobs.
     pub(super) async fn agent(&self, name: &str) -> Agent {
         let (key, name) = (Arc::new(SigningKey::generate()), name.parse::<AgentName>().unwrap());
-        let nats = self.connect(&format!("agent {name}"), Some(&name)).await;
         let journal = Arc::new(MemoryJournal::new(Binding {
             fleet: self.root.public().fleet(),
             name: name.clone(),
@@ -129,12 +154,22 @@ impl Fleet {
             machine: "machine".into(),
         }));
         let (executor, spool) = (Arc::new(ScriptedExecutor::default()), TempDir::new().unwrap());
-        let agent = agent::Agent::new(AgentParts {
+        let running = JoinSet::new();
+        let mut agent = Agent { name, key, journal, executor, running, spool };
+        self.run(&mut agent).await;
+        agent
+    }
+
+    /// Starts an agent that does not run, and waits until it takes jobs.
+    pub(super) async fn run(&self, agent: &mut Agent) {
+        let name = &agent.name;
+        let nats = self.connect(&format!("agent {name}"), Some(name)).await;
+        let process = agent::Agent::new(AgentParts {
             bus: Arc::new(nats.bus()),
-            journal,
-            executor: Arc::clone(&executor) as _,
+            journal: Arc::clone(&agent.journal) as _,
+            executor: Arc::clone(&agent.executor) as _,
             clock: Arc::clone(&self.clock),
-            key,
+            key: Arc::clone(&agent.key),
             root: self.root.public(),
             hostname: format!("{name}.example"),
             version: "0".into(),
@@ -142,14 +177,12 @@ impl Fleet {
             labels: Labels::default(),
             facts: AgentFacts::default(),
             denials: osapi_core::backend::never_denied(),
-            spool: spool.path().to_owned(),
+            spool: agent.spool.path().to_owned(),
             limits: Limits::default(),
         });
-        let mut readiness = agent.readiness();
-        let mut running = JoinSet::new();
-        running.spawn(agent.run(CancellationToken::new()));
+        let mut readiness = process.readiness();
+        agent.running.spawn(process.run(CancellationToken::new()));
         within(readiness.wait_for(|now| *now == Readiness::Ready)).await.unwrap();
-        Agent { name, executor, _running: running, _spool: spool }
     }
 
     /// Agents that take jobs, with these names.
@@ -160,7 +193,7 @@ impl Fleet {
 
     /// A request for `program` on `target`, which arrives now.
     pub(super) fn request(&self, program: &str, target: &str) -> Submission {
-        let operation = Operation::Exec(Exec::new(program));
+        let operation = Operation::Exec(Exec { timeout: 300, ..Exec::new(program) });
         let target = target.parse::<Target>().unwrap();
         let arrived_at = self.clock.wall();
         Submission { operation, target, arrived_at, idempotency: None, queue_for: None }
@@ -173,6 +206,22 @@ impl Fleet {
         target: &str,
     ) -> Result<JobId, Error> {
         within(controller.submit(&me(), self.request(program, target))).await
+    }
+}
+
+impl Agent {
+    pub(super) fn identity(&self) -> Identity {
+        self.journal.header().identity()
+    }
+
+    /// Whether it runs.
+    pub(super) fn is_alive(&mut self) -> bool {
+        self.running.try_join_next().is_none() && !self.running.is_empty()
+    }
+
+    /// Ends it as a crash does.
+    pub(super) async fn crash(&mut self) {
+        self.running.shutdown().await;
     }
 }
 
