@@ -110,6 +110,15 @@ impl Fleet {
         }
     }
 
+    /// Counts what a scrape of metrics asks for.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub(crate) async fn figures(&self) -> Result<(), Failure> {
+        std::hint::black_box(self.controller.figures(&self.permit).await?);
+        Ok(())
+    }
+
     /// How many hosts `target` means.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! From the text of a target to its hosts, in a controller that knows thousands.
+//! From the text of a target to its hosts, in a controller that knows thousands; and its figures.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,6 +17,8 @@ pub(crate) struct Targets {
     hosts: usize,
     /// Looking at every host once.
     walk: Samples,
+    /// Counting what metrics say.
+    figures: Samples,
     targets: Vec<Measured>,
 }
 
@@ -37,9 +39,12 @@ pub(crate) async fn measure(plan: &Plan) -> Result<Targets, Failure> {
     for measured in &mut targets {
         measured.hosts = fleet.count(&measured.text.parse()?).await?;
     }
-    let mut walk = Samples::default();
+    let (mut walk, mut figures) = (Samples::default(), Samples::default());
     for _ in 0..plan.rounds {
         walk.push(walk_once(&fleet));
+        let begun = Instant::now();
+        fleet.figures().await?;
+        figures.push(begun.elapsed());
         for Measured { text, samples, .. } in &mut targets {
             let begun = Instant::now();
             let target: Target = text.parse()?;
@@ -48,7 +53,7 @@ pub(crate) async fn measure(plan: &Plan) -> Result<Targets, Failure> {
         }
     }
     fleet.controller.stop().await;
-    Ok(Targets { hosts: plan.hosts, walk, targets })
+    Ok(Targets { hosts: plan.hosts, walk, figures, targets })
 }
 
 fn targets(fleet: &Fleet) -> Vec<Measured> {
@@ -81,6 +86,10 @@ impl fmt::Display for Targets {
         if let Some(summary) = self.walk.summary() {
             let rest = [self.hosts.to_string(), times(1.0)];
             table.measured("limit: look at every host", &summary, rest);
+        }
+        if let Some(summary) = self.figures.summary() {
+            let rest = [self.hosts.to_string(), times(summary.times(limit))];
+            table.measured("figures for metrics", &summary, rest);
         }
         for Measured { what, hosts, samples, .. } in &self.targets {
             let Some(summary) = samples.summary() else { continue };

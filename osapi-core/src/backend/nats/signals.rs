@@ -9,6 +9,9 @@ use crate::backend::{Denials, Link};
 /// Denials that a subscriber may have waiting to look at.
 const DENIALS_WAITING: usize = 64;
 
+/// Most characters of a denial that are kept. It names a subject, and is the server's word, so that it may be anything.
+const DENIAL_MAX: usize = 512;
+
 /// The state of one connection.
 #[derive(Debug)]
 pub(super) struct Signals {
@@ -106,6 +109,7 @@ impl Signals {
     fn deny(&self, text: String) {
         // Whoever subscribes at this moment listens; nobody else does.
         self.denied.send(text.clone()).ok();
+        let text: String = text.chars().take(DENIAL_MAX).collect();
         self.denials.send_modify(|denials| {
             denials.count += 1;
             let is_news = denials.last.as_ref() != Some(&text);
@@ -161,6 +165,8 @@ mod tests {
         assert!(!denies_subscribing(&publish, "osapi.to.b"));
         assert!(denies_subscribing(&subscribe, "osapi.to.b"));
         assert!(!denies_subscribing(&subscribe, "osapi.to"));
+        signals.event(server_error(&format!("Permissions Violation {}", "x".repeat(10_000))));
+        assert_eq!(signals.denials().borrow().last.as_ref().map(String::len), Some(DENIAL_MAX));
     }
 
     #[test]
