@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::auth::usage::KeyUse;
 use crate::clock::Timestamp;
-use crate::id::{AgentName, JobId};
+use crate::id::{AgentName, JobId, PublicKey, SealingKey};
 use crate::job::{AgentFacts, ClaimRule, ExecutionState, Failure, JobStatus, Labels, Operation};
 
 pub use super::health::{Denials, Durability, Health, HealthStatus, Ready};
@@ -281,6 +281,12 @@ pub struct AgentInfo {
     pub facts: AgentFacts,
     /// The PASERK id of its key.
     pub key_id: String,
+    /// Its key, with which it signs: PASERK `k4.public`.
+    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
+    pub key: PublicKey,
+    /// The key to which secrets for the host are sealed, as an nkey.
+    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
+    pub sealing_key: SealingKey,
     /// When its present registration was stored.
     #[cfg_attr(feature = "openapi", schemars(with = "String"))]
     pub registered_at: Timestamp,

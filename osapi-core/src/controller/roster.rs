@@ -294,7 +294,8 @@ impl Roster {
     }
 
     fn describe(&self, known: &Registered, now: Duration, wall: Timestamp) -> AgentInfo {
-        let Registration { identity, hostname, version, labels, facts, .. } = &known.registration;
+        let Registration { identity, hostname, version, sealing, labels, facts, .. } =
+            &known.registration;
         let heard = self.heard.get(&identity.name).filter(|heard| heard.identity == *identity);
         let count = |jobs: usize| u32::try_from(jobs).unwrap_or(u32::MAX);
         AgentInfo {
@@ -305,6 +306,8 @@ impl Roster {
             labels: labels.clone(),
             facts: facts.clone(),
             key_id: keys::key_id(&identity.key).map(|id| id.to_string()).unwrap_or_default(),
+            key: identity.key,
+            sealing_key: *sealing,
             registered_at: known.at,
             last_heard: heard.map(|heard| heard.wall),
             slots: heard.map(|heard| heard.slots),

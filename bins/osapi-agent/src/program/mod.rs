@@ -17,13 +17,14 @@ use osapi_service::config::Config;
 use osapi_service::datadir::{self, DataDir, Layout};
 use osapi_service::fault::Fault;
 use osapi_service::invitation::Invitation;
+use osapi_service::keystore::AgentKeys;
 use osapi_service::signals::Shutdown;
 use osapi_service::{nats, startup};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::member::{Joining, Member};
+use crate::member::{Joining, Member, MemberError};
 use crate::{Home, agent, prepare_this_process, told, until_refused};
 use words::Who;
 
@@ -47,6 +48,9 @@ struct Args {
     /// Join the fleet with this file of 'osapi agent invite', once, and go on running
     #[arg(long, value_name = "FILE")]
     join: Option<PathBuf>,
+    /// Show the keys of the agent that has joined in the data directory, whether it runs or not, and end
+    #[arg(long, conflicts_with_all = ["join", "file"])]
+    show_key: bool,
     /// Log what happens in detail
     #[arg(short, long)]
     debug: bool,
@@ -56,6 +60,9 @@ struct Args {
 #[must_use]
 pub fn main() -> ExitCode {
     let args = Args::parse();
+    if args.show_key {
+        return startup::end(show_key(args.data_dir));
+    }
     match prepare_this_process() {
         Ok(()) => startup::run(run(args)),
         Err(error) => {
@@ -64,14 +71,26 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Shows the agent's keys, in the words of `osapi agent key`.
+fn show_key(data_dir: Option<PathBuf>) -> Result<(), Fault> {
+    // Who runs there has made all that there is.
+    let keys = AgentKeys::open(&locate(data_dir)?).map_err(MemberError::from);
+    startup::say(&words::keys(&keys.map_err(|error| words::no_member(&error))?));
+    Ok(())
+}
+
+fn locate(data_dir: Option<PathBuf>) -> Result<Layout, Fault> {
+    datadir::locate(data_dir)
+        .map_err(|error| Fault::because("no data directory", &error).exit(Fault::USAGE))
+}
+
 async fn run(args: Args) -> Result<(), Fault> {
     let config = startup::begin(args.file, DEFAULT_FILE, args.debug)?.config;
     let shutdown = Shutdown::on_signals()
         .map_err(|error| Fault::because("cannot take over signals", &error))?;
     let invitation = args.join.as_deref().map(Invitation::read).transpose();
     let invitation = invitation.map_err(|error| words::no_invitation(&error))?;
-    let layout = datadir::locate(args.data_dir)
-        .map_err(|error| Fault::because("no data directory", &error).exit(Fault::USAGE))?;
+    let layout = locate(args.data_dir)?;
     let dir = DataDir::open(layout.clone()).map_err(|error| words::no_data_dir(&error))?;
     let (member, joining) = match invitation {
         Some(invitation) => {

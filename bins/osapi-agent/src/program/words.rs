@@ -6,7 +6,7 @@ use osapi_core::message::RegistrationRefusal;
 use osapi_service::datadir::{DataDirError, Layout};
 use osapi_service::fault::Fault;
 use osapi_service::invitation::InvitationError;
-use osapi_service::keystore::KeyError;
+use osapi_service::keystore::{AgentKeys, KeyError};
 
 use crate::member::{Member, MemberError};
 
@@ -66,6 +66,17 @@ impl Who {
 
 fn start(layout: &Layout) -> String {
     format!("osapi-agent --data-dir '{}'", layout.path().display())
+}
+
+/// The keys of an agent, as 'osapi agent key' shows them.
+pub(super) fn keys(keys: &AgentKeys) -> String {
+    let AgentKeys { key, sealing, identity } = keys;
+    format!(
+        "name         {}\nkey          {}\nsigning key  {}\nsealing key  {sealing}",
+        identity.name,
+        key.id(),
+        key.public()
+    )
 }
 
 /// The join file is none.

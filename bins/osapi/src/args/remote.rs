@@ -177,6 +177,8 @@ pub(crate) enum AgentCommand {
     List(AgentListArgs),
     #[command(about = AgentGet::INFO.summary)]
     Get(AgentGetArgs),
+    /// Show the keys of an agent, and the one that was refused under its name, to be compared with what its host says
+    Key(AgentGetArgs),
     #[command(about = AgentDelete::INFO.summary)]
     Remove(AgentRemoveArgs),
 }
@@ -186,7 +188,7 @@ impl AgentCommand {
     pub(crate) fn format(&self) -> Format {
         match self {
             Self::List(args) => args.format,
-            Self::Get(args) => args.format,
+            Self::Get(args) | Self::Key(args) => args.format,
             Self::Remove(_) => Format::default(),
         }
     }
@@ -199,7 +201,7 @@ pub(crate) struct AgentListArgs {
     pub(crate) format: Format,
 }
 
-/// Options of `agent get`.
+/// Options of `agent get` and `agent key`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub(crate) struct AgentGetArgs {
     /// The agent's name

@@ -82,6 +82,18 @@ pub(crate) fn agent(agent: &AgentInfo) -> String {
     ])
 }
 
+/// An agent's keys, as `agent key` shows them and as its host does.
+pub(crate) fn agent_key(agent: &AgentInfo) -> String {
+    pairs([
+        ("name", agent.name.to_string()),
+        ("key", agent.key_id.clone()),
+        ("signing key", agent.key.to_string()),
+        ("sealing key", agent.sealing_key.to_string()),
+        ("registered", time::moment(agent.registered_at)),
+        ("refused", refused(agent)),
+    ])
+}
+
 /// The key that asked for the agent's name and was not let in.
 fn refused(agent: &AgentInfo) -> String {
     match &agent.refused_key {
@@ -197,6 +209,7 @@ fn lines(table: &Table) -> String {
 mod tests {
     use osapi_core::api::types::AgentState;
     use osapi_core::clock::Timestamp;
+    use osapi_core::id::{PublicKey, SealingKey};
     use osapi_core::job::{JobStatus, Labels};
 
     use super::*;
@@ -245,6 +258,8 @@ JOB                                   STATUS           OPERATION  TARGET  HOSTS 
                 .unwrap(),
             facts: AgentFacts::default(),
             key_id: "k4.pid.x".into(),
+            key: PublicKey::from_bytes([1; 32]),
+            sealing_key: SealingKey::from_bytes([1; 32]),
             registered_at: Timestamp::from_unix_millis(1_790_000_000_123),
             last_heard: None,
             slots: None,
