@@ -20,6 +20,8 @@ use crate::id::StoreId;
 /// How long a cluster may take to answer that has just started, or lost a server.
 const PATIENCE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(200);
+/// How long making a bucket may take another.
+const MAKING: Duration = Duration::from_secs(2);
 
 /// Opens the store behind `nats`.
 pub(super) async fn open(nats: Nats, options: StoreOptions) -> Result<NatsStore, OpenError> {
@@ -73,6 +75,10 @@ impl Opening<'_> {
             Ok(_) => Ok(()),
             Err(CallError::Refused(refusal)) => {
                 let refused = self.refused(bucket, &refusal);
+                if refusal.err_code == code::INSUFFICIENT_STORAGE {
+                    // Who is making it at this moment has set the room aside.
+                    return if self.is_made_meanwhile(bucket).await { Ok(()) } else { refused };
+                }
                 if passes(&refusal) && Instant::now() < self.until {
                     tokio::time::sleep(AGAIN).await;
                     return Ok(());
@@ -81,6 +87,18 @@ impl Opening<'_> {
             }
             Err(error) => self.pause_after(error).await,
         }
+    }
+
+    /// Whether another has made a bucket before long.
+    async fn is_made_meanwhile(&self, bucket: Bucket) -> bool {
+        let until = Instant::now() + MAKING;
+        while stream_info(self.line, bucket).await.is_err() {
+            if Instant::now() >= until {
+                return false;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        true
     }
 
     /// What a bucket that was not made means; nothing if another made it.

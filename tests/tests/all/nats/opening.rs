@@ -211,7 +211,8 @@ async fn a_stream_of_somebody_else_is_no_store() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_that_open_a_new_store_at_once_settle_on_one() {
     for _ in 0..5 {
-        let server = NatsServer::start();
+        // Room for the output of one store only.
+        let server = NatsServer::with("jetstream { sync_interval: always, max_file_store: 100MB }");
         let mut opening = tokio::task::JoinSet::new();
         for _ in 0..8 {
             let nats = super::connect(&server).await;
