@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_eleven_built_in_permissions_exist() {
+    fn these_permissions_are_built_in_and_no_others() {
         let all = "agent:read, agent:write, audit:read, command:execute, health:read, job:read, \
                    job:write, key:write, node:read, token:write";
         assert_eq!(Permissions::built_in().all().to_string(), all);
