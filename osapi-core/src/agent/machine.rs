@@ -165,6 +165,7 @@ impl Machine {
             Event::LinkDown => self.link_down(),
             Event::Message(message) => self.told(message),
             Event::Pinged => self.say_hello(),
+            Event::KeysChanged(ring) => self.keys_changed(&ring),
             Event::Committed(id) => self.committed(id),
             Event::CommitFailed(id, why) => self.commit_failed(id, why),
             Event::Started { job, handle } => self.started(job, handle),

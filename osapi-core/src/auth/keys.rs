@@ -134,6 +134,10 @@ pub struct KeyRing {
     pub at: Timestamp,
     /// The valid keys.
     pub keys: Vec<RingKey>,
+    /// Whether with this ring a person accepted a store that went back in time. Of jobs that were ordered under keys of earlier rings the
+    /// store may have lost whose they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_after_restore: bool,
 }
 
 /// Why a ring was not signed.
@@ -161,9 +165,27 @@ impl KeyRing {
         at: Timestamp,
         keys: Vec<RingKey>,
     ) -> Result<Signed<Self>, RingError> {
-        let ring = Self { v: VERSION, fleet: root.public().fleet(), serial, at, keys };
-        ring.check(&root.public())?;
-        Ok(Signed::sign(&ring, root)?)
+        let fleet = root.public().fleet();
+        Self { v: VERSION, fleet, serial, at, keys, is_after_restore: false }.sign(root)
+    }
+
+    /// The same for a ring with which a store that went back in time is accepted.
+    ///
+    /// # Errors
+    /// As for [`KeyRing::issue`].
+    pub fn issue_after_restore(
+        root: &SigningKey,
+        serial: u64,
+        at: Timestamp,
+        keys: Vec<RingKey>,
+    ) -> Result<Signed<Self>, RingError> {
+        let fleet = root.public().fleet();
+        Self { v: VERSION, fleet, serial, at, keys, is_after_restore: true }.sign(root)
+    }
+
+    fn sign(&self, root: &SigningKey) -> Result<Signed<Self>, RingError> {
+        self.check(&root.public())?;
+        Ok(Signed::sign(self, root)?)
     }
 
     /// The ring in `signed`, if the root key `root` signed it for its own fleet.

@@ -9,7 +9,7 @@ use super::state::Terms;
 use crate::auth::envelope::Signed;
 use crate::backend::{Bucket, Key, Store, StoreError};
 use crate::clock::Timestamp;
-use crate::id::{AgentName, FleetId, Identity, JobId};
+use crate::id::{AgentName, FleetId, Identity, JobId, Nonce};
 use crate::job::record::VERSION;
 use crate::job::{ClaimRecord, ClaimRule, Holder, VoidReason};
 use crate::message::{AnswerKind, ClaimRequest};
@@ -22,6 +22,8 @@ pub(super) struct Claims {
     pub(super) not_after: Timestamp,
     /// When a cancel was recorded.
     pub(super) cancelled_at: Option<Timestamp>,
+    /// Whether the store has gone back in time since: what is not claimed in it may have been, and is not given to anybody any more.
+    pub(super) is_before_restore: bool,
 }
 
 impl Claims {
@@ -31,7 +33,7 @@ impl Claims {
             Some(at) if at < self.not_after => Some(VoidReason::Cancelled),
             Some(_) | None if now >= self.not_after => Some(VoidReason::Expired),
             Some(_) => Some(VoidReason::Cancelled),
-            None => None,
+            None => self.is_before_restore.then_some(VoidReason::Cancelled),
         }
     }
 
@@ -96,6 +98,21 @@ pub(super) async fn look_up(
     Ok(())
 }
 
+/// Writes down again that a claim was this identity's: it has reported, which it does under its own claim only.
+pub(super) async fn give_back(
+    shared: &Shared,
+    claims: &Claims,
+    identity: &Identity,
+) -> Result<(), Error> {
+    let holder = Holder::Agent { identity: identity.clone(), nonce: Nonce::random() };
+    let record = claims.record(&identity.name, shared.clock.wall(), holder);
+    let Some(record) = record else { return Ok(()) };
+    if let Some(claim) = settle(&*shared.store, record).await? {
+        shared.ask(move |state| state.take_claim(&claim)).await?;
+    }
+    Ok(())
+}
+
 /// Takes a request that came from the agent of this name. Whom to answer, about which job, and what; nothing if nothing is certain,
 /// so that the agent asks again.
 pub(super) async fn requested(
@@ -145,6 +162,12 @@ async fn decide(
     let (now, cancelled_at) = (shared.clock.wall(), cancelled_at(shared, claims).await?);
     let claims = Claims { cancelled_at, ..*claims };
     let (identity, nonce) = (request.identity.clone(), request.nonce);
+    if claims.is_before_restore && claims.rule == ClaimRule::Job {
+        // Whoever asks has not started it. Whether another has is not known, so that it cannot be made void.
+        let claim = read(&*shared.store, &records::claim_key(claims.job, None)).await?;
+        let kind = claim.map_or(AnswerKind::Void(nonce), |claim| answer(&claim, request));
+        return Ok(Some(kind));
+    }
     let holder = claims.void(now).map_or(Holder::Agent { identity, nonce }, Holder::Void);
     let Some(record) = claims.record(&request.identity.name, now, holder) else { return Ok(None) };
     let Some(claim) = settle(&*shared.store, record).await? else { return Ok(None) };
@@ -175,7 +198,7 @@ async fn is_removed(shared: &Shared, job: JobId) -> Result<bool, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{JournalId, Nonce, PublicKey};
+    use crate::id::{JournalId, PublicKey};
 
     const CREATED: Timestamp = Timestamp::from_unix_millis(1_790_000_000_000);
 
@@ -184,7 +207,14 @@ mod tests {
     }
 
     fn claims(rule: ClaimRule, cancelled_at: Option<Timestamp>) -> Claims {
-        Claims { job: JobId::new(CREATED), rule, not_after: at(30), cancelled_at }
+        let is_before_restore = false;
+        Claims {
+            job: JobId::new(CREATED),
+            rule,
+            not_after: at(30),
+            cancelled_at,
+            is_before_restore,
+        }
     }
 
     fn request(journal: u8, nonce: u8) -> ClaimRequest {
@@ -213,6 +243,17 @@ mod tests {
             let claims = claims(ClaimRule::Host, cancelled_at);
             assert_eq!(claims.void(now), expected, "cancelled at {cancelled_at:?}, now {now}");
         }
+    }
+
+    #[test]
+    fn what_the_store_may_have_lost_is_given_to_nobody() {
+        let lost = |cancelled_at| {
+            let is_before_restore = true;
+            Claims { is_before_restore, ..claims(ClaimRule::Host, cancelled_at) }
+        };
+        assert_eq!(lost(None).void(at(1)), Some(VoidReason::Cancelled));
+        assert_eq!(lost(None).void(at(30)), Some(VoidReason::Expired));
+        assert_eq!(lost(Some(at(5))).void(at(31)), Some(VoidReason::Cancelled));
     }
 
     #[test]

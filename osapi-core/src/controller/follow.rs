@@ -10,13 +10,13 @@ use tokio::task::{JoinError, JoinSet};
 use super::outbound::Dispatchable;
 use super::pump::{self, Told};
 use super::records;
-use super::state::{Claimed, Effect, State};
+use super::state::{Claimed, Effect, Evidence, State};
 use super::void;
 use super::{Phase, Shared};
-use crate::auth::envelope::VerifyError;
-use crate::auth::keys::KeyUse;
+use crate::auth::envelope::{Signed, VerifyError};
+use crate::auth::keys::{KeyRing, KeyUse};
 use crate::auth::merkle::HostTree;
-use crate::backend::{Bucket, Cursor, Delivery, Link, StoreError, Subscription};
+use crate::backend::{Bucket, Delivery, Key, Link, Store, StoreError, Subscription};
 use crate::id::JobId;
 use crate::job::record::JobRecord;
 use crate::job::{ClaimRecord, Host, limits};
@@ -58,8 +58,8 @@ enum Loaded {
     Order(JobId, Result<Dispatchable, StoreError>),
     Voided(JobId, Vec<ClaimRecord>),
     Removed(JobId),
-    Compared(Claimed, Result<Cursor, StoreError>),
-    Pinged,
+    Compared(Claimed, Result<bool, StoreError>),
+    Told,
     Barred(JobId, bool),
 }
 
@@ -81,6 +81,34 @@ enum Woken {
     Link,
     Key,
     Due,
+}
+
+/// The tasks that read the store, and how far they have come.
+struct Reading {
+    tell: mpsc::Sender<Told>,
+    told: mpsc::Receiver<Told>,
+    pumps: JoinSet<()>,
+    unread: std::slice::Iter<'static, &'static [Bucket]>,
+    read: &'static [Bucket],
+}
+
+impl Reading {
+    fn new() -> Self {
+        let (tell, told) = mpsc::channel(QUEUE);
+        Self { tell, told, pumps: JoinSet::new(), unread: pump::PHASES.iter(), read: &[] }
+    }
+
+    /// Reads the next buckets once those before are known.
+    fn go_on(&mut self, state: &State, store: &Arc<dyn Store>) {
+        while state.knows(self.read)
+            && let Some(next) = self.unread.next()
+        {
+            for bucket in *next {
+                self.pumps.spawn(pump::pump(Arc::clone(store), *bucket, self.tell.clone()));
+            }
+            self.read = next;
+        }
+    }
 }
 
 /// The task.
@@ -112,9 +140,7 @@ impl Follower {
         mut heard: Subscription,
         mut questions: mpsc::Receiver<Question>,
     ) {
-        let (tell, mut told) = mpsc::channel(QUEUE);
-        let (mut pumps, mut unread) = (JoinSet::new(), pump::PHASES.iter());
-        let mut read: &[_] = &[];
+        let mut reading = Reading::new();
         let (mut store_link, mut bus_link) = (self.shared.store.link(), self.shared.bus.link());
         let (stop, mut job_key) = (self.shared.stop.clone(), self.shared.job_key.clone());
         let mut links_changed = true;
@@ -126,19 +152,12 @@ impl Follower {
                     self.ping();
                 }
             }
-            while self.state.knows(read)
-                && let Some(next) = unread.next()
-            {
-                for bucket in *next {
-                    pumps.spawn(pump::pump(Arc::clone(&self.shared.store), *bucket, tell.clone()));
-                }
-                read = next;
-            }
+            reading.go_on(&self.state, &self.shared.store);
             let due = self.state.next_due();
             // Every branch is cancel-safe: channels and subscriptions lose nothing, and the moment is computed anew.
             let woken = tokio::select! {
                 () = stop.cancelled() => break,
-                Some(told) = told.recv(), if self.state.loads() < LOADS_MAX => Woken::Told(told),
+                Some(told) = reading.told.recv(), if self.state.loads() < LOADS_MAX => Woken::Told(told),
                 Some(delivery) = heard.next() => Woken::Heard(delivery),
                 Some(question) = questions.recv() => Woken::Question(question),
                 Some(loaded) = self.loads.join_next() => Woken::Loaded(loaded),
@@ -164,9 +183,14 @@ impl Follower {
             }
             self.state.tick();
             self.carry_out();
+            if self.state.must_begin_anew() {
+                reading.pumps.shutdown().await;
+                reading = Reading::new();
+                self.state.begin_anew();
+            }
         }
         self.loads.shutdown().await;
-        pumps.shutdown().await;
+        reading.pumps.shutdown().await;
     }
 
     fn note_turn(&mut self) {
@@ -184,16 +208,21 @@ impl Follower {
 
     /// Asks every agent for a hello.
     fn ping(&mut self) {
+        self.tell_all(None);
+    }
+
+    /// Tells every agent the keys that are valid now, or asks them for hellos: one message, however many they are.
+    fn tell_all(&mut self, ring: Option<Signed<KeyRing>>) {
         let shared = Arc::clone(&self.shared);
         self.loads.spawn(async move {
-            let ping = encode(&Ping { instance: shared.instance }).into();
+            let ping = encode(&Ping { instance: shared.instance, ring }).into();
             if let Err(err) = shared.bus.publish(&Subject::Ping, ping).await {
                 tracing::warn!(
                     error = &err as &dyn std::error::Error,
                     "agents could not be pinged"
                 );
             }
-            Loaded::Pinged
+            Loaded::Told
         });
     }
 
@@ -217,13 +246,15 @@ impl Follower {
 
     fn loaded(&mut self, loaded: Result<Loaded, JoinError>) {
         match loaded {
+            // It was asked for before everything was read anew.
+            Ok(Loaded::Hosts(record, _)) if !self.state.awaits_hosts(record.job) => {}
             Ok(Loaded::Hosts(record, Ok(hosts))) => self.state.add_job(&record, hosts, None),
             Ok(Loaded::Hosts(record, Err(err))) => self.state.host_list_failed(&record, &err),
             Ok(Loaded::Order(job, result)) => self.state.order_loaded(job, result),
             Ok(Loaded::Voided(job, claims)) => self.state.voided(job, &claims),
             Ok(Loaded::Removed(job)) => self.state.removal_ended(job),
-            Ok(Loaded::Compared(claimed, head)) => self.state.compared(&claimed, head),
-            Ok(Loaded::Pinged) => {}
+            Ok(Loaded::Compared(claimed, is_there)) => self.state.compared(&claimed, is_there),
+            Ok(Loaded::Told) => {}
             Ok(Loaded::Barred(job, is_done)) => self.state.orphan_ended(job, is_done),
             Err(err) => tracing::error!(
                 error = &err as &dyn std::error::Error,
@@ -267,10 +298,11 @@ impl Follower {
                 Effect::Compare(claimed) => {
                     let shared = Arc::clone(&self.shared);
                     self.loads.spawn(async move {
-                        let head = shared.store.head(Bucket::Reports).await;
-                        Loaded::Compared(claimed, head)
+                        let is_there = is_there(&*shared.store, claimed.evidence).await;
+                        Loaded::Compared(claimed, is_there)
                     });
                 }
+                Effect::Announce(ring) => self.tell_all(Some(ring)),
                 Effect::Bar(facts, key) => {
                     let shared = Arc::clone(&self.shared);
                     self.loads.spawn(async move {
@@ -295,6 +327,16 @@ async fn load_hosts(shared: &Shared, record: &JobRecord) -> Result<Vec<Host>, St
                 tokio::time::sleep(limits::RESEND_MIN).await;
             }
             result => return result,
+        }
+    }
+}
+
+/// Whether the leader of the store has what an agent has proved to have been in it.
+async fn is_there(store: &dyn Store, evidence: Evidence) -> Result<bool, StoreError> {
+    match evidence {
+        Evidence::Report(cursor) => Ok(store.head(Bucket::Reports).await? >= cursor),
+        Evidence::Ring(serial) => {
+            Ok(store.get_latest(Bucket::Keyrings, &Key::of(&[&serial])).await?.is_some())
         }
     }
 }

@@ -16,9 +16,10 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::claim::{self, Claims};
 use super::error::Error;
+use super::registration;
 use super::state::Admission;
-use super::{claim, registration};
 use crate::auth::envelope::Signed;
 use crate::backend::{Delivery, Subscription};
 use crate::id::{AgentName, Identity, JobId};
@@ -220,7 +221,7 @@ async fn admission(shared: &Shared, job: JobId, identity: &Identity) -> Result<A
         shared.ask(move |state| state.admission(job, &asked))
     };
     match ask().await? {
-        Admission::NotClaimed(rule) => {
+        Admission::NotClaimed(rule) | Admission::ClaimLost(Claims { rule, .. }) => {
             claim::look_up(shared, rule, job, &identity.name).await?;
             ask().await
         }

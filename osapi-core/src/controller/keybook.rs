@@ -1,6 +1,6 @@
 //! Which keys are valid, and which have been. Pure.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::auth::envelope::Signed;
@@ -16,9 +16,11 @@ pub(super) struct KeyBook {
     latest: Option<(Arc<KeyRing>, Signed<KeyRing>)>,
     /// The job keys of the latest ring.
     valid: HashSet<KeyId>,
-    /// The job keys of every ring. One that is not valid any more was retired; one that is not here is perhaps in a ring that was not
-    /// read yet.
-    ever: HashSet<Arc<KeyId>>,
+    /// The job keys of every ring, with the serial of the first that has them. One that is not valid any more was retired; one that is not
+    /// here is perhaps in a ring that was not read yet.
+    ever: HashMap<Arc<KeyId>, u64>,
+    /// The serial of the latest ring with which a store that went back in time was accepted; 0 without one.
+    restored: u64,
     /// The highest serial that an agent has said.
     heard: u64,
 }
@@ -38,7 +40,13 @@ impl KeyBook {
     pub(super) fn take(&mut self, ring: KeyRing, signed: Signed<KeyRing>) -> bool {
         let job_keys = ring.keys.iter().filter(|key| key.usage == KeyUse::Job);
         let ids: Vec<_> = job_keys.filter_map(|key| key_id(&key.key)).collect();
-        self.ever.extend(ids.iter().cloned().map(Arc::new));
+        for id in ids.iter().cloned().map(Arc::new) {
+            let first = self.ever.entry(id).or_insert(ring.serial);
+            *first = ring.serial.min(*first);
+        }
+        if ring.is_after_restore {
+            self.restored = ring.serial.max(self.restored);
+        }
         if ring.serial <= self.serial() {
             return false;
         }
@@ -76,15 +84,25 @@ impl KeyBook {
     pub(super) fn standing(&self, job_key: &KeyId) -> Standing {
         match () {
             () if self.valid.contains(job_key) => Standing::Valid,
-            () if self.ever.contains(job_key) => Standing::Retired,
+            () if self.ever.contains_key(job_key) => Standing::Retired,
             () => Standing::Unknown,
         }
     }
 
+    /// The serial of the latest ring with which a store that went back in time was accepted; 0 without one.
+    pub(super) fn restored(&self) -> u64 {
+        self.restored
+    }
+
+    /// Whether the store has gone back in time since this key was made: of jobs that were ordered under it, it may have lost whose they are.
+    pub(super) fn is_before_restore(&self, job_key: &KeyId) -> bool {
+        self.ever.get(job_key).is_some_and(|first| *first < self.restored)
+    }
+
     /// The same id, as every job that was ordered under the key shares it.
     pub(super) fn shared(&mut self, job_key: KeyId) -> Arc<KeyId> {
-        match self.ever.get(&job_key) {
-            Some(known) => Arc::clone(known),
+        match self.ever.get_key_value(&job_key) {
+            Some((known, _)) => Arc::clone(known),
             None => Arc::new(job_key),
         }
     }
@@ -124,6 +142,29 @@ mod tests {
             book.take(ring.clone(), signed.clone());
         }
         assert_eq!((book.standing(&a.id()), book.serial()), (Retired, 3));
+    }
+
+    #[test]
+    fn a_restore_is_behind_every_key_that_was_made_after_it() {
+        let [root, a, b, c] = std::array::from_fn(|_| SigningKey::generate());
+        let at = Timestamp::from_unix_millis(0);
+        let keys = vec![RingKey { key: b.public(), usage: KeyUse::Job }];
+        let restored = KeyRing::issue_after_restore(&root, 5, at, keys).unwrap();
+        let restored = (KeyRing::open(&restored, &root.public()).unwrap(), restored);
+        let rings = [ring(&root, 1, &[&a]), restored, ring(&root, 6, &[&b, &c])];
+        for is_reversed in [false, true] {
+            let mut book = KeyBook::default();
+            let mut told = rings.to_vec();
+            if is_reversed {
+                told.reverse();
+            }
+            for (ring, signed) in told {
+                book.take(ring, signed);
+            }
+            let before = [&a, &b, &c].map(|key| book.is_before_restore(&key.id()));
+            assert_eq!((before, book.restored()), ([true, false, false], 5));
+            assert!(!book.is_before_restore(&SigningKey::generate().id()));
+        }
     }
 
     #[test]

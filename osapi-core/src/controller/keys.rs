@@ -2,6 +2,7 @@
 
 use super::Controller;
 use super::error::Error;
+use super::keybook::Standing;
 use super::state::State;
 use crate::api::types::{KeyInfo, KeyList};
 use crate::auth::authorize::Permit;
@@ -44,6 +45,7 @@ impl Controller {
             return Err(Error::RingConflict { next });
         }
         if !is_known {
+            self.check_restore(&ring).await?;
             self.write_ring(&ring, signed).await?;
         }
         self.key_list().await
@@ -63,6 +65,21 @@ impl Controller {
             )),
             (true, true) => Ok(ring),
         }
+    }
+
+    /// What accepts a restored store leaves nothing valid of before.
+    async fn check_restore(&self, ring: &KeyRing) -> Result<(), Error> {
+        let job_keys = ring.keys.iter().filter(|key| key.usage == KeyUse::Job);
+        let ids: Vec<_> = job_keys.filter_map(|key| key_id(&key.key)).collect();
+        let is_known = move |state: &mut State| {
+            ids.iter().any(|id| state.keys.standing(id) != Standing::Unknown)
+        };
+        if ring.is_after_restore && self.shared.ask(is_known).await? {
+            return Err(Error::RingRefused(
+                "it accepts a restored store, and has a job key of before",
+            ));
+        }
+        Ok(())
     }
 
     /// Writes a ring under its serial, and takes it.

@@ -180,7 +180,14 @@ impl Controller {
             let timeline = tracked.view.timeline().iter().filter(past).map(event).collect();
             Some(Ok(Snapshot { facts, summary: tracked.summary(), timeline, rows }))
         });
-        copied.await?.ok_or(Error::JobNotFound(job))?
+        match copied.await? {
+            Some(snapshot) => snapshot,
+            None => {
+                // It may be there once everything was read anew.
+                self.check_ready()?;
+                Err(Error::JobNotFound(job))
+            }
+        }
     }
 
     /// Adds to each row what stands in its report and its chunks. Without `full`, only what says how it stands.

@@ -22,11 +22,12 @@ pub(super) struct Voiding {
     at: Timestamp,
     /// While it goes on, how many were not claimed when that began.
     under_way: Option<usize>,
+    is_stopped: bool,
 }
 
 impl Voiding {
     pub(super) fn new(at: Timestamp) -> Self {
-        Self { at, under_way: None }
+        Self { at, under_way: None, is_stopped: false }
     }
 
     /// A cancel came: there is nothing to wait for beyond `at`.
@@ -34,9 +35,14 @@ impl Voiding {
         self.at = self.at.min(at);
     }
 
+    /// Nothing is made void any more: what is not claimed may have been, and may have run.
+    pub(super) fn stop(&mut self) {
+        self.is_stopped = true;
+    }
+
     /// When it is due; not while it goes on.
     pub(super) fn due(&self) -> Option<Timestamp> {
-        Some(self.at).filter(|_| self.under_way.is_none())
+        Some(self.at).filter(|_| self.under_way.is_none() && !self.is_stopped)
     }
 
     pub(super) fn begin(&mut self, unclaimed: usize) {
@@ -93,5 +99,8 @@ mod tests {
         assert_eq!(voiding.due(), Some(at(33)));
         voiding.hasten(at(5));
         assert_eq!(voiding.due(), Some(at(5)));
+        voiding.stop();
+        voiding.hasten(at(4));
+        assert_eq!(voiding.due(), None);
     }
 }

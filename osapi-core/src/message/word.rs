@@ -47,6 +47,9 @@ pub struct Hello {
     pub accepted: Vec<JobId>,
     /// Serial of the key ring that it has.
     pub ring: u64,
+    /// That key ring, once a controller has told the agent an older one: if the store has not got it, it went back in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later_ring: Option<Box<Signed<KeyRing>>>,
     /// Version of the agent's build.
     pub version: String,
     /// The agent's wall clock.
@@ -210,9 +213,12 @@ pub struct Welcome {
     pub retention_s: u64,
 }
 
-/// From controllers to all agents: say hello.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// From controllers to all agents: say hello; or, with a key ring, that its keys are valid from now on, which needs no answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ping {
-    /// Who asks.
+    /// Who says so.
     pub instance: InstanceId,
+    /// The valid keys, signed with the root key, if they have just changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ring: Option<Signed<KeyRing>>,
 }

@@ -124,3 +124,21 @@ async fn what_runs_under_a_key_is_stopped_when_the_key_is_retired() {
     machine.controller.publish_ring(&keeper(), machine.ring(3, &[&new])).await.unwrap();
     assert_eq!(machine.outcome(running).await.0, ExecutionState::Cancelled);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_signed_with_a_new_key_is_understood_as_soon_as_the_ring_is_there() {
+    let machine = Machine::new().await;
+    let gate = Gate::closed();
+    machine.executor.on("long", Script::exits(0).held_by(&gate));
+    let agent = machine.agent().await;
+    let running = machine.submit("long").await;
+    machine.until(running, ExecutionState::Running).await;
+    let old = Arc::clone(&machine.signing.borrow());
+    let new = machine.rotate();
+    machine.controller.publish_ring(&keeper(), machine.ring(2, &[&old, &new])).await.unwrap();
+    let start = tokio::time::Instant::now();
+    gate.open();
+    assert_eq!(machine.outcome(running).await.0, ExecutionState::Succeeded);
+    assert_eq!(agent.end().await.unanswered, 0);
+    assert!(start.elapsed() < Duration::from_secs(1), "it did not know the key of the answer");
+}

@@ -199,6 +199,7 @@ impl Voice {
             version: "1".into(),
             wall: SystemClock.wall(),
             seq: 1,
+            later_ring: None,
             seen: None,
             denied: 0,
         };

@@ -80,6 +80,16 @@ impl RootKey {
         Ok(key)
     }
 
+    /// Another key that is to follow the present one. One that an earlier attempt has left is dropped: it may have been published.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn unknown_successor(&self, usage: KeyUse) -> Result<SigningKey, KeyError> {
+        let key = SigningKey::generate();
+        private_file::replace(&successor_of(&self.path(usage)), &key.to_paserk())?;
+        Ok(key)
+    }
+
     /// Signs a ring and keeps it, so that no serial is ever used for two.
     ///
     /// # Errors
@@ -90,7 +100,23 @@ impl RootKey {
         at: Timestamp,
         keys: Vec<RingKey>,
     ) -> Result<Signed<KeyRing>, KeyError> {
-        let ring = KeyRing::issue(&self.root, serial, at, keys)?;
+        self.keep(KeyRing::issue(&self.root, serial, at, keys)?)
+    }
+
+    /// The same for a ring that accepts a store which went back in time.
+    ///
+    /// # Errors
+    /// As for [`RootKey::issue`].
+    pub fn issue_after_restore(
+        &mut self,
+        serial: u64,
+        at: Timestamp,
+        keys: Vec<RingKey>,
+    ) -> Result<Signed<KeyRing>, KeyError> {
+        self.keep(KeyRing::issue_after_restore(&self.root, serial, at, keys)?)
+    }
+
+    fn keep(&mut self, ring: Signed<KeyRing>) -> Result<Signed<KeyRing>, KeyError> {
         private_file::replace(&self.dir.join(RING), ring.as_str())?;
         self.ring = ring.clone();
         Ok(ring)

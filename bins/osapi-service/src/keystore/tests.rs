@@ -314,6 +314,19 @@ fn a_key_is_followed_by_the_one_beside_it_and_steps_can_be_done_again() {
 }
 
 #[test]
+fn an_unknown_successor_takes_the_place_of_one_that_may_be_known() {
+    let place = place();
+    Keys::open_or_create(&place.layout, AT).unwrap();
+    let root = RootKey::open(&place.layout).unwrap();
+    let left = root.successor(KeyUse::Job).unwrap();
+    let unknown = root.unknown_successor(KeyUse::Job).unwrap();
+    assert_ne!(unknown.id(), left.id());
+    assert_ne!(root.unknown_successor(KeyUse::Job).unwrap().id(), unknown.id());
+    root.succeed(KeyUse::Job).unwrap();
+    assert_ne!(Keys::job_key(&place.layout).unwrap().id(), left.id());
+}
+
+#[test]
 fn keys_are_changed_by_one_at_a_time_and_for_their_own_fleet() {
     let (place, elsewhere) = (place(), place());
     Keys::open_or_create(&place.layout, AT).unwrap();

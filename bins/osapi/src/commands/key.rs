@@ -59,15 +59,18 @@ impl Ring {
         Ok(client.keys().publish(ring.as_str()).await?)
     }
 
-    /// Publishes a ring whose only job key is a new one, and puts that one in place.
+    /// Publishes a ring that accepts a store which went back in time, and puts its only job key in place: one that nobody has seen, since
+    /// by any other the agents' proofs of what was lost would still count.
     ///
     /// # Errors
-    /// When the server cannot be asked, or refuses. What was begun is gone on with the next time.
-    pub(crate) async fn replace_job_keys(&mut self, client: &Client) -> Result<KeyId> {
-        let next = self.root.successor(KeyUse::Job).map_err(not_changed)?;
+    /// When the server cannot be asked, or refuses. It can be done again.
+    pub(crate) async fn accept_restore(&mut self, client: &Client) -> Result<KeyId> {
+        let next = self.root.unknown_successor(KeyUse::Job).map_err(not_changed)?;
         let others = self.latest.keys.iter().filter(|known| known.usage != KeyUse::Job).cloned();
         let job = RingKey { key: next.public(), usage: KeyUse::Job };
-        self.publish(client, others.chain([job]).collect()).await?;
+        let (serial, at) = (self.next_serial(), SystemClock.wall());
+        let ring = self.root.issue_after_restore(serial, at, others.chain([job]).collect());
+        client.keys().publish(ring.map_err(not_changed)?.as_str()).await?;
         self.root.succeed(KeyUse::Job).map_err(not_changed)?;
         Ok(next.id())
     }
@@ -82,8 +85,7 @@ impl Ring {
     /// # Errors
     /// When it is not valid anyway, or cannot be done without.
     pub(crate) fn question(&self, id: &KeyId) -> Result<String> {
-        let found = self.latest.keys.iter().find(|known| key_id(&known.key).as_ref() == Some(id));
-        let usage = found.map(|known| known.usage).ok_or_else(|| {
+        let usage = self.usage(id).ok_or_else(|| {
             CliError::usage(format!("key {id} is not in the key ring"))
                 .hint("'osapi key list' shows the valid keys")
         })?;
@@ -96,15 +98,27 @@ impl Ring {
             return Err(CliError::usage(format!("the server still signs with key {id}"))
                 .hint("give it the key that is in use: copy keys/job.key to its key directory"));
         }
-        let ends = match usage {
+        let ends = self.ends_with(id, usage);
+        Ok(format!("Retire {} key {id}? {ends}.\nAre you sure? [y/N] ", usage.as_str()))
+    }
+
+    /// What a key of the ring is for.
+    fn usage(&self, id: &KeyId) -> Option<KeyUse> {
+        let mut keys = self.latest.keys.iter();
+        let found = keys.find(|known| key_id(&known.key).as_ref() == Some(id));
+        found.map(|known| known.usage)
+    }
+
+    /// What ends with a key.
+    fn ends_with(&self, id: &KeyId, usage: KeyUse) -> String {
+        match usage {
             KeyUse::Job => {
                 let open = self.known(id).and_then(|known| known.open_jobs).unwrap_or_default();
                 let jobs = time::count(open.into(), "open job");
                 format!("{jobs} ordered under it will be cancelled")
             }
             KeyUse::Token => "every token that was made with it is refused from then on".to_owned(),
-        };
-        Ok(format!("Retire {} key {id}? {ends}.\nAre you sure? [y/N] ", usage.as_str()))
+        }
     }
 }
 
@@ -157,10 +171,11 @@ pub(crate) async fn retire(
     id: &KeyId,
     screen: &mut Screen,
 ) -> Result<Exit> {
+    let ends = ring.usage(id).map(|usage| ring.ends_with(id, usage)).unwrap_or_default();
     let keys = ring.latest.keys.iter().filter(|known| key_id(&known.key).as_ref() != Some(id));
     let keys = keys.cloned().collect();
     let list = ring.publish(client, keys).await?;
-    let text = format!("key {id} is retired; the key ring has serial {}", list.serial);
+    let text = format!("key {id} is retired; the key ring has serial {}; {ends}", list.serial);
     screen.line(Side::Out, &text)?;
     Ok(Exit::SUCCESS)
 }

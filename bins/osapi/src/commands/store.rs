@@ -15,8 +15,9 @@ use crate::render::{Screen, Side, time};
 pub(crate) async fn question(client: &Client) -> Result<String> {
     let health = client.status().await?;
     let Some(why) = health.store_rolled_back else {
-        return Err(CliError::usage(
-            "the store did not go back in time: there is nothing to accept",
+        let nothing = "the store did not go back in time: there is nothing to accept";
+        return Err(CliError::usage(nothing).hint(
+            "if accepting it was cut off, 'osapi key rotate' puts the new job key in place",
         ));
     };
     let open = ["pending", "running"].map(|status| health.jobs.get(status).copied().unwrap_or(0));
@@ -29,14 +30,14 @@ pub(crate) async fn question(client: &Client) -> Result<String> {
 /// Accepts the store as it is: under a ring whose only job key is new, no order and no proof of before counts.
 ///
 /// # Errors
-/// When there is no root key, or the server cannot be asked. What was begun is gone on with the next time.
+/// When there is no root key, or the server cannot be asked.
 pub(crate) async fn accept_restore(
     client: &Client,
     layout: &Layout,
     screen: &mut Screen,
 ) -> Result<Exit> {
     let mut ring = Ring::open(client, layout).await?;
-    let key = ring.replace_job_keys(client).await?;
+    let key = ring.accept_restore(client).await?;
     screen.line(Side::Out, &format!("the store as it is was accepted; job key {key} is in use"))?;
     let file = layout.keys().join("job.key");
     let text = format!(

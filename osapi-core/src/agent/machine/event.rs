@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::agent::journal::{Change, Chunked};
 use crate::agent::upload::Chunk;
+use crate::auth::envelope::Signed;
+use crate::auth::keys::KeyRing;
 use crate::clock::Timestamp;
 use crate::executor::{Handle, StopReason, Task};
 use crate::id::JobId;
@@ -72,6 +74,8 @@ pub enum Event {
     Message(ToAgent),
     /// A controller asked every agent for a hello.
     Pinged,
+    /// A controller told every agent the keys that are valid now.
+    KeysChanged(Signed<KeyRing>),
     /// The commit is synced.
     Committed(CommitId),
     /// The commit may not have been kept, for this reason.
@@ -175,6 +179,8 @@ pub enum Notice {
     NotRegistered,
     /// A welcome was ignored.
     WelcomeIgnored(&'static str),
+    /// A key ring that was told to everybody was ignored.
+    RingIgnored(&'static str),
     /// The agent is not let in.
     KeptOut(RegistrationRefusal),
     /// An answer was ignored.
@@ -209,6 +215,7 @@ impl Notice {
             Self::Refused(..)
             | Self::CancelIgnored(..)
             | Self::WelcomeIgnored(_)
+            | Self::RingIgnored(_)
             | Self::AnswerIgnored(..)
             | Self::Gone(_) => false,
         }
@@ -229,6 +236,7 @@ impl Notice {
             | Self::Lost(job) => Some(*job),
             Self::NotRegistered
             | Self::WelcomeIgnored(_)
+            | Self::RingIgnored(_)
             | Self::KeptOut(_)
             | Self::JournalFailed(_) => None,
         }
@@ -243,6 +251,7 @@ impl fmt::Display for Notice {
             Self::CancelIgnored(_, why) => write!(f, "cancel ignored: {why}"),
             Self::NotRegistered => f.write_str("the host's names do not fit into a registration"),
             Self::WelcomeIgnored(why) => write!(f, "welcome ignored: {why}"),
+            Self::RingIgnored(why) => write!(f, "key ring ignored: {why}"),
             Self::KeptOut(why) => write!(f, "not let into the fleet: {why}"),
             Self::AnswerIgnored(_, why) => write!(f, "answer ignored: {why}"),
             Self::Conflict(_) => f.write_str("the store has another report of this execution"),

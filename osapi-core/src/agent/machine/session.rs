@@ -19,7 +19,9 @@ const TOLD_AGAIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Session {
     is_up: bool,
-    ring: Option<KeyRing>,
+    ring: Option<Ring>,
+    /// Whether a controller had an older ring.
+    is_ring_doubted: bool,
     /// The highest serial that the journal has kept.
     synced_serial: u64,
     server: Option<ServerTime>,
@@ -30,6 +32,13 @@ pub(super) struct Session {
     refusal: Option<Refusal>,
     tries: u32,
     retention: Duration,
+}
+
+/// A key ring, and how the root key signed it.
+#[derive(Debug, Clone)]
+pub(super) struct Ring {
+    ring: KeyRing,
+    signed: Box<Signed<KeyRing>>,
 }
 
 /// That the agent is not let in.
@@ -58,6 +67,7 @@ impl Session {
         Self {
             is_up: false,
             ring: None,
+            is_ring_doubted: false,
             synced_serial,
             server: None,
             is_unanswered: true,
@@ -83,11 +93,16 @@ impl Session {
     }
 
     pub(super) fn ring(&self) -> Option<&KeyRing> {
-        self.ring.as_ref()
+        self.ring.as_ref().map(|known| &known.ring)
     }
 
     pub(super) fn ring_serial(&self) -> u64 {
-        self.ring.as_ref().map_or(0, |ring| ring.serial)
+        self.ring().map_or(0, |ring| ring.serial)
+    }
+
+    /// The ring, to be shown to controllers that have an older one.
+    pub(super) fn later_ring(&self) -> Option<Box<Signed<KeyRing>>> {
+        self.ring.as_ref().filter(|_| self.is_ring_doubted).map(|known| known.signed.clone())
     }
 
     pub(super) fn retention(&self) -> Duration {
@@ -182,23 +197,51 @@ impl Machine {
         if welcome.identity != self.identity {
             return self.notice(Notice::WelcomeIgnored("it is for another identity"));
         }
-        let Ok(ring) = KeyRing::open(&welcome.ring, &self.config.root) else {
+        let Some(ring) = self.open_ring(&welcome.ring) else {
             return self.notice(Notice::WelcomeIgnored("the root key did not sign its key ring"));
         };
-        if ring.serial < self.header.ring {
-            return self.notice(Notice::WelcomeIgnored("its key ring is older than a known one"));
+        if ring.ring.serial < self.header.ring {
+            self.notice(Notice::WelcomeIgnored("its key ring is older than a known one"));
+            return self.doubt_ring();
         }
+        self.session.is_ring_doubted = false;
         self.timers.clear(Wake::Register);
         self.session.is_shut_out = false;
         self.session.refusal = None;
         self.session.set_time(welcome.wall, self.now);
         self.session.retention = Duration::from_secs(welcome.retention_s);
-        if ring.serial > self.session.synced_serial {
+        self.take_ring(ring);
+    }
+
+    /// Every controller tells this once, whoever knows it already, and late ones perhaps after a later ring.
+    pub(super) fn keys_changed(&mut self, signed: &Signed<KeyRing>) {
+        match self.open_ring(signed) {
+            None => self.notice(Notice::RingIgnored("the root key did not sign it")),
+            Some(ring) if ring.ring.serial > self.header.ring => self.take_ring(ring),
+            Some(_) => {}
+        }
+    }
+
+    fn open_ring(&self, signed: &Signed<KeyRing>) -> Option<Ring> {
+        let ring = KeyRing::open(signed, &self.config.root).ok()?;
+        Some(Ring { ring, signed: Box::new(signed.clone()) })
+    }
+
+    fn take_ring(&mut self, ring: Ring) {
+        if ring.ring.serial > self.session.synced_serial {
             // Before it is used it is remembered, or a crash would bring back the keys that it withdrew.
-            self.change(Change::Ring(ring.serial));
+            self.change(Change::Ring(ring.ring.serial));
             self.writes.then(After::Ring(ring));
         } else {
             self.use_ring(ring);
+        }
+    }
+
+    /// A controller has an older ring: the present one is shown, from the next hello on.
+    fn doubt_ring(&mut self) {
+        let was_doubted = std::mem::replace(&mut self.session.is_ring_doubted, true);
+        if !was_doubted && self.session.ring.is_some() {
+            self.say_hello();
         }
     }
 
@@ -226,10 +269,10 @@ impl Machine {
         }
     }
 
-    pub(super) fn use_ring(&mut self, ring: KeyRing) {
+    pub(super) fn use_ring(&mut self, ring: Ring) {
         let was_welcome = self.session.is_welcome();
-        self.session.synced_serial = self.session.synced_serial.max(ring.serial);
-        if ring.serial >= self.session.ring_serial() {
+        self.session.synced_serial = self.session.synced_serial.max(ring.ring.serial);
+        if ring.ring.serial >= self.session.ring_serial() {
             self.session.ring = Some(ring);
         }
         if !was_welcome {

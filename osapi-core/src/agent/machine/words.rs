@@ -42,6 +42,7 @@ impl Machine {
             running,
             accepted,
             ring: self.session.ring_serial(),
+            later_ring: self.session.later_ring(),
             version: self.config.version.clone(),
             wall: self.now.wall,
             seq: self.hellos,

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::session::Ring;
 use super::{Action, CommitId, Machine, Notice, Phase, Wake};
 use crate::agent::journal::Change;
-use crate::auth::keys::KeyRing;
 use crate::id::JobId;
 use crate::message::Refusal;
 
@@ -24,7 +24,7 @@ pub(super) enum After {
     /// The outcome of the job may be reported.
     Outcome(JobId),
     /// The ring may be used.
-    Ring(KeyRing),
+    Ring(Ring),
 }
 
 #[derive(Debug, Default)]

@@ -77,7 +77,8 @@ impl Line {
                 }
             },
             Heard::Ping(delivery) => match decode::<Ping>(&delivery.payload) {
-                Ok(Ping { .. }) => Some(Event::Pinged),
+                Ok(Ping { ring: None, .. }) => Some(Event::Pinged),
+                Ok(Ping { ring: Some(ring), .. }) => Some(Event::KeysChanged(ring)),
                 Err(err) => {
                     tracing::warn!(error = %err, "a ping cannot be read");
                     None

@@ -31,7 +31,7 @@ pub(super) async fn store(
         Admission::Open | Admission::Present(_) => true,
         Admission::NotAddressed => false,
         // It may be a job that was not read yet, or not claimed yet: the agent asks again.
-        Admission::NotClaimed(_) => return Ok(()),
+        Admission::NotClaimed(_) | Admission::ClaimLost(_) => return Ok(()),
         Admission::Removed => return Ok(()),
         Admission::NoJob if !is_gone(shared, job).await => return Ok(()),
         Admission::NoJob => false,

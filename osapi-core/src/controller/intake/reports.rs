@@ -10,6 +10,8 @@ use super::{admission, answer};
 use crate::auth::envelope::Signed;
 use crate::backend::{Bucket, StoreError};
 use crate::controller::Shared;
+use crate::controller::claim;
+use crate::controller::error::Error;
 use crate::controller::records::{self, ReportBatch};
 use crate::controller::remove::is_gone;
 use crate::controller::state::Admission;
@@ -101,7 +103,7 @@ impl Received {
                 Verdict::Answer(AnswerKind::Conflict(digest))
             }
             // Nobody has claimed it: the agent has no business to report, and may have it later.
-            Admission::NotClaimed(_) => {
+            Admission::NotClaimed(_) | Admission::ClaimLost(_) => {
                 tracing::warn!(agent = %name, %job, "a report without a claim: not answered");
                 Verdict::Drop
             }
@@ -135,7 +137,7 @@ pub(super) async fn check(shared: &Shared, reports: Vec<Received>) -> Checked {
     // Whoever cannot be asked is stopping; the agents send their reports again.
     let Ok(admissions) = admissions.await else { return checked };
     for (report, admission) in reports.into_iter().zip(admissions) {
-        if let Admission::NoJob | Admission::NotClaimed(_) = admission {
+        if let Admission::NoJob | Admission::NotClaimed(_) | Admission::ClaimLost(_) = admission {
             checked.unclear.push(report);
             continue;
         }
@@ -148,7 +150,7 @@ pub(super) async fn check(shared: &Shared, reports: Vec<Received>) -> Checked {
 /// Looks at a report of a job that is not known, or not claimed, as far as this controller has read.
 pub(super) async fn clear_up(shared: &Shared, report: Received) -> Checked {
     let (name, job) = (report.identity.name.clone(), report.job);
-    let verdict = match admission(shared, job, &report.identity).await {
+    let verdict = match admission_by_leader(shared, &report).await {
         Ok(Admission::NoJob) if is_gone(shared, job).await => {
             Verdict::Answer(AnswerKind::Gone(report.digest))
         }
@@ -160,6 +162,18 @@ pub(super) async fn clear_up(shared: &Shared, report: Received) -> Checked {
     };
     let verified = report.settle(shared, verdict).await.into_iter().collect();
     Checked { verified, unclear: Vec::new() }
+}
+
+/// Whether it counts, once what the leader knows of claims is known here. One that the store has lost is proven by the report itself.
+async fn admission_by_leader(shared: &Shared, report: &Received) -> Result<Admission, Error> {
+    let (job, identity) = (report.job, &report.identity);
+    match admission(shared, job, identity).await? {
+        Admission::ClaimLost(claims) if report.is_authentic(shared) => {
+            claim::give_back(shared, &claims, identity).await?;
+            admission(shared, job, identity).await
+        }
+        known => Ok(known),
+    }
 }
 
 /// The jobs of which reports are being written, and what waits until that is done.

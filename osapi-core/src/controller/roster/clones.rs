@@ -207,6 +207,7 @@ mod tests {
                 version: "1".into(),
                 wall: START + s(*said),
                 seq: *seq,
+                later_ring: None,
                 seen: None,
                 denied: 0,
             };

@@ -4,6 +4,7 @@ use super::{Effect, From, State};
 use crate::backend::Bucket;
 use crate::clock::Timestamp;
 use crate::controller::claim::Claims;
+use crate::controller::index::Tracked;
 use crate::controller::{Now, void};
 use crate::id::{Identity, JobId};
 use crate::job::limits::JOIN_AFTER;
@@ -34,7 +35,7 @@ impl State {
         // Whose a claim was may be among what the store has lost.
         let tracked = self.index.get(job).filter(|_| !self.is_rolled_back());
         let Some(tracked) = tracked else { return Terms::NoJob };
-        let claims = claims_of(&tracked.view);
+        let claims = self.claims_of(tracked);
         match tracked.view.admission(identity) {
             // Whom a job is for is not known while its host list cannot be read.
             _ if tracked.damaged.is_some() => Terms::NoJob,
@@ -47,6 +48,13 @@ impl State {
                 ClaimRule::Host | ClaimRule::Job => Terms::Open(claims),
             },
         }
+    }
+
+    /// What decides who may hold the claims of a job.
+    pub(super) fn claims_of(&self, tracked: &Tracked) -> Claims {
+        let is_before_restore =
+            tracked.live.as_deref().is_some_and(|live| self.is_before_restore(live));
+        Claims { is_before_restore, ..claims_of(&tracked.view) }
     }
 
     /// A claim that is in the store. From then on only its holder is sent anything.
@@ -120,6 +128,7 @@ fn claims_of(view: &JobView) -> Claims {
         rule: facts.claim,
         not_after: facts.not_after,
         cancelled_at: view.cancel_requested_at(),
+        is_before_restore: false,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::backend::Bucket;
 use crate::clock::Timestamp;
 use crate::controller::Phase;
 use crate::controller::keybook::Standing;
+use crate::controller::live::Live;
 use crate::controller::state::From;
 use crate::id::{JobId, KeyId};
 use crate::job::limits::RESEND_MAX;
@@ -51,14 +52,21 @@ impl State {
                 return;
             }
         };
-        if !self.keys.take(ring, signed) {
+        let restored = self.keys.restored();
+        let is_latest = self.keys.take(ring, signed);
+        if self.keys.restored() > restored {
+            self.accept_restore();
+        }
+        if !is_latest {
             return;
         }
-        let ring = self.keys.latest().cloned();
-        if let Some(ring) = &ring {
-            self.accept_restore(ring);
+        self.shared.ring.send_replace(self.keys.latest().cloned());
+        // At the start agents are asked for hellos, which say what they know.
+        if self.scanned.contains(&Bucket::Keyrings)
+            && let Some(signed) = self.keys.signed()
+        {
+            self.effects.push(Effect::Announce(signed.clone()));
         }
-        self.shared.ring.send_replace(ring);
         tracing::info!(serial = self.keys.serial(), "a new key ring is valid");
         self.check_signing_key();
         self.withdraw_retired();
@@ -110,11 +118,28 @@ impl State {
     /// Takes note of a job that is to end because its key was retired.
     pub(super) fn note_orphan(&mut self, job: JobId) {
         let Some(tracked) = self.index.get(job) else { return };
-        let key = tracked.live.as_deref().and_then(|live| live.key.as_deref());
-        let is_open = !tracked.view.is_settled() && tracked.view.cancel_requested_at().is_none();
-        if is_open && self.is_retired(key) {
+        let Some(live) = tracked.live.as_deref() else { return };
+        let is_before_restore = self.is_before_restore(live);
+        // What ran, and was reported to a store that lost it, is asked for again by the cancel.
+        let is_open = is_before_restore || !tracked.view.is_settled();
+        if is_open
+            && tracked.view.cancel_requested_at().is_none()
+            && self.is_retired(live.key.as_deref())
+        {
             self.orphans.waiting.insert(job);
         }
+        if is_before_restore {
+            self.index.change(job, |tracked| {
+                if let Some(live) = tracked.live.as_deref_mut() {
+                    live.voiding.stop();
+                }
+            });
+        }
+    }
+
+    /// Whether the store has gone back in time since a job was ordered. Then a claim that is not there may have been lost.
+    pub(super) fn is_before_restore(&self, live: &Live) -> bool {
+        live.key.as_deref().is_some_and(|key| self.keys.is_before_restore(key))
     }
 
     /// Has jobs cancelled whose key was retired: nobody would take their orders any more, and what has begun under them ends.
@@ -135,9 +160,10 @@ impl State {
             let Some(live) = tracked.live.as_deref() else { continue };
             let Some(key) = live.key.clone() else { continue };
             let facts = tracked.view.facts();
-            let is_over = self.shared.clock.wall() > facts.not_after + facts.run_limit;
-            if is_over || tracked.view.is_settled() || tracked.view.cancel_requested_at().is_some()
-            {
+            let is_over = tracked.view.is_settled()
+                || self.shared.clock.wall() > facts.not_after + facts.run_limit;
+            let is_of_use = !is_over || self.is_before_restore(live);
+            if !is_of_use || tracked.view.cancel_requested_at().is_some() {
                 continue;
             }
             tracing::warn!(%job, %key, "the key of this job was retired: it is cancelled");

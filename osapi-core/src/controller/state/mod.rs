@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::claim::Claims;
 use super::follow::WantedOrder;
 use super::index::Index;
 use super::keybook::KeyBook;
@@ -26,6 +27,7 @@ use super::roster::Roster;
 use super::{Now, Shared};
 use crate::api::types::{AgentInfo, AgentState};
 use crate::auth::envelope::Signed;
+use crate::auth::keys::KeyRing;
 use crate::backend::{Bucket, Cursor, Entry, Key, StoreError};
 use crate::clock::Timestamp;
 use crate::id::{AgentName, Digest, Identity, JobId, KeyId};
@@ -38,7 +40,7 @@ use overheard::Overheard;
 use rollback::Rollback;
 
 pub(super) use claims::Terms;
-pub(super) use rollback::Claimed;
+pub(super) use rollback::{Claimed, Evidence};
 pub(super) use told::From;
 
 /// What is to be done.
@@ -50,8 +52,10 @@ pub(super) enum Effect {
     /// To create these claims of a job.
     Void(JobId, Vec<ClaimRecord>),
     Remove(JobId),
-    /// To ask the leader where the reports end.
+    /// To ask the leader about what an agent has proved.
     Compare(Claimed),
+    /// To tell every agent that these keys are valid now.
+    Announce(Signed<KeyRing>),
     /// The job ends because this key, under which it was ordered, was retired.
     Bar(Box<JobFacts>, Arc<KeyId>),
 }
@@ -67,6 +71,8 @@ pub(super) enum Admission {
     NotAddressed,
     /// It needs a claim by this rule, and none is known yet.
     NotClaimed(ClaimRule),
+    /// It needs a claim, and the store has perhaps lost that one.
+    ClaimLost(Claims),
     /// There is no such job here.
     NoJob,
     /// The agent was removed.
@@ -126,6 +132,8 @@ pub(super) struct State {
     is_held_back: bool,
     /// The store went back in time.
     rollback: Option<Rollback>,
+    /// Some of what was read is perhaps not in the store any more.
+    is_outdated: bool,
     /// Whether what an agent proved is being compared with the store.
     is_comparing: bool,
     /// Whether everything in the store was read once.
@@ -176,6 +184,7 @@ impl State {
             hellos: Overheard::at_most(HELLOS_MAX),
             is_held_back: false,
             rollback: None,
+            is_outdated: false,
             is_comparing: false,
             has_read: false,
             linked: None,
@@ -331,6 +340,11 @@ impl State {
             None if self.removed.contains(&job) => Knowledge::Removed,
             None => Knowledge::Nothing,
         }
+    }
+
+    /// Whether the host list of a job is wanted.
+    pub(super) fn awaits_hosts(&self, job: JobId) -> bool {
+        self.loading.contains(&job)
     }
 
     /// Host lists that are being read.

@@ -1,27 +1,36 @@
 //! A store that went back in time: noticed by what agents prove of it and by what was read of it before. Until a person has accepted
 //! that, nothing is sent, claimed or made: what was recorded since is not known here.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Effect, State};
+use crate::auth::envelope::Signed;
 use crate::auth::keys::{KeyRing, KeyUse};
 use crate::backend::{Bucket, Cursor, StoreError};
-use crate::id::{AgentName, Identity, PublicKey};
+use crate::id::{AgentName, Identity};
 use crate::message::Seen;
 
 /// That the store is not what it was.
 #[derive(Debug)]
 pub(super) struct Rollback {
-    /// The job keys that were valid when it was noticed. Once none of them is any more, nothing of before is believed, by nobody.
-    keys: BTreeSet<PublicKey>,
+    /// The latest ring that was known when it was noticed. What accepts it comes later.
+    noticed_at: u64,
 }
 
 /// What an agent proved, to be compared with what the leader of the store says.
 #[derive(Debug)]
 pub(in crate::controller) struct Claimed {
-    pub(in crate::controller) cursor: Cursor,
+    pub(in crate::controller) evidence: Evidence,
     agent: AgentName,
+}
+
+/// What was in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::controller) enum Evidence {
+    /// A report that stood there.
+    Report(Cursor),
+    /// The key ring of this serial.
+    Ring(u64),
 }
 
 impl State {
@@ -42,9 +51,28 @@ impl State {
         if is_other {
             let why = format!("agent '{}' has a report in another store", identity.name);
             self.roll_back(why);
-        } else if !std::mem::replace(&mut self.is_comparing, true) {
+        } else {
+            self.compare(identity, Evidence::Report(cursor));
+        }
+    }
+
+    /// An agent shows a key ring, which counts whoever shows it. Rings reach agents by the store only.
+    pub(super) fn on_later_ring(&mut self, identity: &Identity, signed: &Signed<KeyRing>) {
+        if self.is_rolled_back() || self.is_comparing {
+            return;
+        }
+        match KeyRing::open(signed, &self.shared.root) {
+            Ok(ring) if ring.serial > self.keys.serial() => {
+                self.compare(identity, Evidence::Ring(ring.serial));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    fn compare(&mut self, identity: &Identity, evidence: Evidence) {
+        if !std::mem::replace(&mut self.is_comparing, true) {
             let agent = identity.name.clone();
-            self.effects.push(Effect::Compare(Claimed { cursor, agent }));
+            self.effects.push(Effect::Compare(Claimed { evidence, agent }));
         }
     }
 
@@ -59,26 +87,28 @@ impl State {
         })
     }
 
-    /// The leader has said where the reports end.
+    /// The leader has said whether what was there is there.
     pub(in crate::controller) fn compared(
         &mut self,
         claimed: &Claimed,
-        head: Result<Cursor, StoreError>,
+        is_there: Result<bool, StoreError>,
     ) {
         self.is_comparing = false;
-        match head {
-            Ok(head) if head < claimed.cursor => {
-                let Claimed { agent, cursor } = claimed;
-                self.roll_back(format!(
-                    "agent '{agent}' has a report at {}, and the store ends at {}",
-                    cursor.0, head.0
-                ));
-            }
-            Ok(_) => {}
+        let Claimed { agent, evidence } = claimed;
+        match (is_there, evidence) {
+            (Ok(true), _) => {}
+            (Ok(false), Evidence::Report(cursor)) => self.roll_back(format!(
+                "agent '{agent}' has a report at {}, and the store ends before that",
+                cursor.0
+            )),
+            (Ok(false), Evidence::Ring(serial)) => self.roll_back(format!(
+                "agent '{agent}' has key ring {serial}, and the store has none later than {}",
+                self.keys.serial()
+            )),
             // It is compared again at the next hello.
-            Err(err) => tracing::debug!(
+            (Err(err), _) => tracing::debug!(
                 error = &err as &dyn std::error::Error,
-                "the end of the reports cannot be read"
+                "whether the store went back in time cannot be read"
             ),
         }
     }
@@ -92,7 +122,31 @@ impl State {
             let why =
                 format!("bucket {bucket} was read up to {}, and ends at {}", read.0, cursor.0);
             self.roll_back(why);
+            self.is_outdated = true;
         }
+    }
+
+    /// Whether some of what was read is perhaps not in the store any more.
+    pub(in crate::controller) fn must_begin_anew(&self) -> bool {
+        self.is_outdated
+    }
+
+    /// Forgets what was read of the store, as at a start: no record counts because it was there once. Agents that were heard, keys that
+    /// were removed, and key rings stay.
+    pub(in crate::controller) fn begin_anew(&mut self) {
+        tracing::warn!("everything in the store is read anew");
+        self.is_outdated = false;
+        self.has_read = false;
+        self.read.clear();
+        self.scans.clear();
+        self.scanned.retain(|bucket| *bucket == Bucket::Keyrings);
+        self.loading.clear();
+        self.early.clear();
+        self.verified.clear();
+        self.unverified.clear();
+        let jobs: Vec<_> = self.index.ids().collect();
+        jobs.into_iter().for_each(|job| self.index.remove(job));
+        self.publish_phase();
     }
 
     fn roll_back(&mut self, why: String) {
@@ -103,29 +157,19 @@ impl State {
             why,
             "the store went back in time: nothing is sent until somebody has accepted that"
         );
-        let ring = self.keys.latest();
-        self.rollback =
-            Some(Rollback { keys: ring.map(|ring| job_keys(ring)).unwrap_or_default() });
+        self.rollback = Some(Rollback { noticed_at: self.keys.serial() });
         self.shared.rolled_back.send_replace(Some(Arc::from(why)));
     }
 
-    /// A ring without any job key of before ends it: neither orders nor proofs of before are valid under it.
-    pub(super) fn accept_restore(&mut self, ring: &KeyRing) {
-        let is_over = self
-            .rollback
-            .as_ref()
-            .is_some_and(|rollback| rollback.keys.is_disjoint(&job_keys(ring)));
-        if is_over {
-            tracing::warn!(
-                serial = ring.serial,
-                "the store as it is was accepted, under new job keys"
-            );
+    /// A person has accepted the store as it is: neither orders nor proofs of before are valid any more.
+    pub(super) fn accept_restore(&mut self) {
+        let serial = self.keys.restored();
+        if self.rollback.as_ref().is_some_and(|rollback| rollback.noticed_at < serial) {
+            tracing::warn!(serial, "the store as it is was accepted, under a new job key");
             self.rollback = None;
             self.shared.rolled_back.send_replace(None);
         }
+        // Also if that it went back was never noticed here.
+        self.is_outdated |= self.read.keys().any(|bucket| *bucket != Bucket::Keyrings);
     }
-}
-
-fn job_keys(ring: &KeyRing) -> BTreeSet<PublicKey> {
-    ring.keys.iter().filter(|key| key.usage == KeyUse::Job).map(|key| key.key).collect()
 }

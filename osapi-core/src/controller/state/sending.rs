@@ -34,6 +34,8 @@ impl State {
 
     /// Sends what is due for one job, at most so many messages. How many there were.
     fn send_due(&mut self, job: JobId, now: Now, at_most: usize) -> usize {
+        let live = self.index.get(job).and_then(|tracked| tracked.live.as_deref());
+        let is_before_restore = live.is_some_and(|live| self.is_before_restore(live));
         let (roster, keys, effects) = (&self.roster, &self.keys, &mut self.effects);
         let sent = self.index.change(job, |tracked| {
             let (view, damaged) = (&tracked.view, tracked.damaged.is_some());
@@ -48,7 +50,12 @@ impl State {
             let withheld = damaged
                 || ((view.cancel_requested_at().is_some() || is_retired) && !live.has_cancel());
             // Who holds no claim starts nothing any more once there is a cancel, and who never saw the job would bar it without one.
-            let only_claimant = live.has_cancel() && view.facts().claim != ClaimRule::None;
+            let only_claimant = match view.facts().claim {
+                ClaimRule::None => false,
+                // The store has perhaps lost that it is the host's: whatever it says of itself by now is true.
+                ClaimRule::Host if is_before_restore => false,
+                ClaimRule::Host | ClaimRule::Job => live.has_cancel(),
+            };
             // A cancel does no harm, whoever hears it.
             let is_harmless = live.has_cancel();
             let wants = |identity: &Identity| {

@@ -46,8 +46,11 @@ impl State {
         if let Some(seen) = &hello.seen {
             self.on_seen(&hello.identity, seen);
         }
-        let Hello { identity, instance, readiness, running, accepted, ring: known_ring, .. } =
-            hello;
+        let Hello { identity, instance, readiness, running, accepted, later_ring, .. } = hello;
+        if let Some(ring) = &later_ring {
+            self.on_later_ring(&identity, ring);
+        }
+        let known_ring = hello.ring;
         let running: HashSet<_> = running.into_iter().collect();
         let accepted: HashSet<_> = accepted.into_iter().collect();
         for job in self.index.open_jobs(&identity.name) {
@@ -72,7 +75,9 @@ impl State {
         }
         self.keys.hear(known_ring);
         let serial = self.keys.serial();
-        if readiness == Readiness::NotReady || known_ring < serial {
+        // Who has a later ring shows it in return.
+        let asks_for_ring = known_ring > serial && later_ring.is_none() && !self.is_rolled_back();
+        if readiness == Readiness::NotReady || known_ring < serial || asks_for_ring {
             self.welcome(&identity);
         }
     }
@@ -219,7 +224,10 @@ impl State {
             view::Admission::Present(facts) => Admission::Present(facts.signed),
             // Whom a job is for is not known while its host list cannot be read.
             _ if tracked.damaged.is_some() => Admission::NoJob,
-            view::Admission::NotClaimed => Admission::NotClaimed(tracked.view.facts().claim),
+            view::Admission::NotClaimed => match self.claims_of(tracked) {
+                lost if lost.is_before_restore => Admission::ClaimLost(lost),
+                claims => Admission::NotClaimed(claims.rule),
+            },
             view::Admission::NotAddressed | view::Admission::NotTheirs => Admission::NotAddressed,
         }
     }

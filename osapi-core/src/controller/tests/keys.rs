@@ -3,7 +3,7 @@
 use super::stores::{HeldStore, Point};
 use super::*;
 use crate::backend::StoreError;
-use crate::message::CancelOrder;
+use crate::message::{CancelOrder, Ping};
 
 const SOON: Duration = Duration::from_millis(100);
 
@@ -54,6 +54,21 @@ async fn a_ring_is_published_once_and_for_every_controller() {
         assert!(matches!(refused, Err(Error::RingConflict { next: 3 })), "{refused:?}");
     }
     second.publish_ring(&keeper(), fleet.ring(3, &[&old])).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_agent_is_told_of_a_new_ring_by_one_message_and_of_old_ones_by_none() {
+    let fleet = Fleet::new();
+    let (first, second) = (fleet.controller().await, fleet.controller().await);
+    let mut told = fleet.bus.subscribe(&Pattern::Ping).await.unwrap();
+    let two = fleet.ring(2, &[&fleet.job_key()]);
+    first.publish_ring(&keeper(), two.clone()).await.unwrap();
+    until_serial(&second, 2).await;
+    let _third = fleet.controller().await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let rings = std::iter::from_fn(|| told.try_next());
+    let rings = rings.filter_map(|ping| decode::<Ping>(&ping.payload).unwrap().ring);
+    assert_eq!(rings.collect::<Vec<_>>(), [two.clone(), two], "one by each that was there");
 }
 
 #[tokio::test(start_paused = true)]

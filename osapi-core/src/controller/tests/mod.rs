@@ -205,6 +205,7 @@ impl Agent {
             version: "0".into(),
             wall: self.clock.wall(),
             seq: self.hellos.fetch_add(1, Ordering::Relaxed) + 1,
+            later_ring: None,
             seen: None,
             denied: 0,
         }

@@ -3,6 +3,7 @@
 use super::super::{Action, Event, Notice};
 use super::world::*;
 use crate::auth::envelope::Signed;
+use crate::auth::keys::{KeyRing, SigningKey};
 use crate::job::Outcome;
 use crate::message::{FromAgent, Readiness, Refused, Registration, RegistrationRefusal, ToAgent};
 
@@ -72,7 +73,8 @@ fn a_ring_is_remembered_before_it_is_used_and_never_goes_back() {
     assert_eq!((world.machine.readiness(), world.header().ring), (Readiness::Ready, 5));
 
     let older = world.tell(world.welcome_with(4, |_| {}));
-    assert!(matches!(older[..], [Action::Notice(Notice::WelcomeIgnored(_))]));
+    assert!(matches!(older[..], [Action::Notice(Notice::WelcomeIgnored(_)), ..]));
+    assert_eq!(world.header().ring, 5);
     // Not even after a crash; the same one is taken again.
     world.crash();
     world.tell(Event::LinkUp);
@@ -80,6 +82,39 @@ fn a_ring_is_remembered_before_it_is_used_and_never_goes_back() {
     assert_eq!(world.machine.readiness(), Readiness::NotReady);
     world.tell(world.welcome_with(5, |_| {}));
     assert_eq!(world.machine.readiness(), Readiness::Ready);
+}
+
+#[test]
+fn a_ring_that_everybody_is_told_is_taken_like_that_of_a_welcome_and_needs_no_answer() {
+    let mut world = World::ready();
+    let told = |world: &mut World, serial, key: &SigningKey| {
+        world.tell(Event::KeysChanged(signed(&ring(serial), key)))
+    };
+    world.syncs_at_once = false;
+    assert!(matches!(told(&mut world, 5, &ROOT)[..], [Action::Commit { .. }]));
+    assert_eq!(hellos(&world.tell(Event::Pinged))[0].ring, 1, "not before it is remembered");
+    assert!(told(&mut world, 5, &ROOT).is_empty(), "another controller says so too");
+    world.syncs_at_once = true;
+    assert!(world.sync().is_empty());
+    assert_eq!(hellos(&world.tell(Event::Pinged))[0].ring, 5);
+    assert!(told(&mut world, 4, &ROOT).is_empty());
+    let forged = told(&mut world, 6, &JOBS);
+    assert!(matches!(forged[..], [Action::Notice(Notice::RingIgnored(_))]));
+    assert_eq!(hellos(&world.tell(Event::Pinged))[0].ring, 5);
+}
+
+#[test]
+fn who_is_told_an_older_ring_shows_the_later_one_until_it_is_known() {
+    let mut world = World::ready();
+    world.tell(world.welcome_with(5, |_| {}));
+    assert_eq!(hellos(&world.tell(Event::Pinged))[0].later_ring, None);
+    let actions = world.tell(world.welcome_with(4, |_| {}));
+    let shown = hellos(&actions)[0].later_ring.as_deref().unwrap();
+    assert_eq!(KeyRing::open(shown, &ROOT.public()).unwrap().serial, 5);
+    assert!(hellos(&world.tell(world.welcome_with(3, |_| {}))).is_empty(), "at once only once");
+    assert!(hellos(&world.tell(Event::Pinged))[0].later_ring.is_some());
+    world.tell(world.welcome_with(5, |_| {}));
+    assert_eq!(hellos(&world.tell(Event::Pinged))[0].later_ring, None);
 }
 
 #[test]

@@ -346,7 +346,7 @@ pub(super) fn ring(serial: u64) -> KeyRing {
     let job = RingKey { key: JOBS.public(), usage: KeyUse::Job };
     let token = RingKey { key: TOKENS.public(), usage: KeyUse::Token };
     let (fleet, keys) = (ROOT.public().fleet(), vec![job, token]);
-    KeyRing { v: VERSION, fleet, serial, at: START, keys }
+    KeyRing { v: VERSION, fleet, serial, at: START, keys, is_after_restore: false }
 }
 
 fn submitter() -> Submitter {

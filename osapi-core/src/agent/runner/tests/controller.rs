@@ -57,7 +57,8 @@ impl Controller {
         let keys = vec![RingKey { key: key.public(), usage: KeyUse::Job }];
         let (fleet, at) = (root.public().fleet(), clock.wall());
         let serial = at.as_unix_millis();
-        let ring = sign(&KeyRing { v: VERSION, fleet, serial, at, keys }, root);
+        let ring = KeyRing { v: VERSION, fleet, serial, at, keys, is_after_restore: false };
+        let ring = sign(&ring, root);
         Self {
             heard: bus.subscribe(&Pattern::Heard).await.unwrap(),
             work: bus.subscribe_in(&Pattern::Work, "controllers").await.unwrap(),
@@ -82,7 +83,7 @@ impl Controller {
     }
 
     pub(super) async fn ping(&self) {
-        let ping = Ping { instance: InstanceId::random() };
+        let ping = Ping { instance: InstanceId::random(), ring: None };
         self.bus.publish(&Subject::Ping, encode(&ping).into()).await.unwrap();
     }
 
