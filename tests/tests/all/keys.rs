@@ -154,6 +154,36 @@ fn a_ring_of_another_fleet_changes_nothing() {
 }
 
 #[test]
+fn a_key_that_an_interrupted_rotation_has_published_does_not_accept_a_restore() {
+    let machine = Machine::new();
+    let keys = machine.data_dir().join("keys");
+    let [present, next, former] = ["job.key", "job.key.next", "former"].map(|key| keys.join(key));
+    let (store, backup) = (machine.data_dir().join("store.redb"), machine.path("backup"));
+    let server = machine.start();
+    // As if it had been cut off before the new key was put in place.
+    fs::copy(&present, &former).unwrap();
+    machine.osapi(["key", "rotate"]).run().exits(0);
+    fs::rename(&present, &next).unwrap();
+    fs::rename(&former, &present).unwrap();
+    server.stop();
+    fs::copy(&store, &backup).unwrap();
+    let server = machine.start();
+    for _ in 0..3 {
+        server.api().shell("true").is(200);
+    }
+    server.stop();
+
+    fs::copy(&backup, &store).unwrap();
+    let server = machine.start();
+    let exec = || machine.osapi(["exec", "--", "true"]).run();
+    until("the agent has shown what it has", || (exec().code() != 0).then_some(()));
+    machine.osapi(["store", "accept-restore", "--yes"]).run().exits(0);
+    until("commands run again", || (exec().code() == 0).then_some(()));
+    assert!(!next.exists());
+    server.stop();
+}
+
+#[test]
 fn a_store_that_was_put_back_is_noticed_and_goes_on_once_a_person_has_accepted_it() {
     let machine = Machine::new();
     let (store, backup) = (machine.data_dir().join("store.redb"), machine.path("backup"));

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::Chance;
+use super::fleet::Fleet;
 use crate::world::{Answer, Api, until};
 
 /// A request for a job. It may be repeated at any server.
@@ -62,4 +63,19 @@ pub(super) fn settled(api: &Api, job: &str) -> Value {
 /// The rows of `results`.
 pub(super) fn rows(results: &Value) -> std::slice::Iter<'_, Value> {
     results.as_array().expect("it is a list").iter()
+}
+
+/// Makes a job for a host, whatever its state, that starts within so many seconds or never.
+pub(super) fn queued(api: &Api, fleet: &Fleet, host: &str, seconds: u32) -> String {
+    let path = format!("/v1/node/{host}/command/exec?wait=0&queue_for={seconds}");
+    let job = api.post(&path, &fleet.marks.command()).is(202).json();
+    job["job_id"].as_str().expect("a text").to_owned()
+}
+
+/// Asserts that a host runs what it is given through this server.
+pub(super) fn runs(api: &Api, fleet: &Fleet, host: &str, key: &str) {
+    let request = Request::exec(host, &fleet.marks.command(), key).waiting(60);
+    let job = request.ask(api).expect("it is there").is(200).json();
+    assert_eq!(job["status"], "completed", "{job}");
+    assert_eq!(fleet.marks.of(job["job_id"].as_str().expect("a text")), [host]);
 }

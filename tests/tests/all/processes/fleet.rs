@@ -1,7 +1,9 @@
 //! The processes.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::thread;
 
 use osapi_tests::NatsServer;
 use rustix::process::Signal;
@@ -28,7 +30,7 @@ pub(crate) struct Server {
 
 /// A managed host with its agent, which may be killed and started again.
 pub(crate) struct Host {
-    agent: Box<dyn Fn() -> Invocation + Send + Sync>,
+    pub(super) data_dir: PathBuf,
     daemon: Option<Daemon>,
 }
 
@@ -77,14 +79,29 @@ impl Fleet {
         server
     }
 
-    /// A file by which a host of this name can join.
+    /// `osapi` where the fleet is kept, which asks the first server.
+    pub(super) fn osapi<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Invocation {
+        let server = &self.servers[0];
+        let osapi = self.machine.osapi(args).env("OSAPI_URL", server.url());
+        osapi.env("OSAPI_TOKEN", &server.token)
+    }
+
+    /// Has every server sign with the job key that is in place where the fleet is kept, as an operator does.
+    pub(super) fn hand_out_job_key(&self) {
+        let key = self.machine.data_dir().join("keys/job.key");
+        fs::copy(key, self.machine.tmp().join("nats/server/keys/job.key")).expect("both are ours");
+        self.servers.iter().for_each(|server| server.daemon().signal(Signal::HUP));
+    }
+
+    /// A new file by which a host of this name can join.
     pub(crate) fn invite(&self, name: &str) -> PathBuf {
         self.invite_with(name, &[])
     }
 
     /// The same with more arguments, such as labels.
     fn invite_with(&self, name: &str, more: &[&str]) -> PathBuf {
-        let file = self.machine.tmp().join(format!("{name}.join"));
+        let mut files = (1..).map(|n| self.machine.tmp().join(format!("{name}-{n}.join")));
+        let file = files.find(|file| !file.exists()).expect("numbers have no end");
         let url = self.broker.url();
         let out = file.to_str().expect("it is text");
         let invite = ["agent", "invite", name, "--server", &url, "--out", out];
@@ -94,27 +111,42 @@ impl Fleet {
 
     /// One more host, which is joining.
     pub(crate) fn join(&self, name: &str) -> Host {
-        self.join_by(name, self.invite(name))
+        let mut host = self.host_at(name);
+        host.join(&self.invite(name));
+        host
     }
 
     /// One more host with a label, which is joining.
     pub(super) fn join_as(&self, name: &str, label: &str) -> Host {
-        self.join_by(name, self.invite_with(name, &["--label", label]))
+        let mut host = self.host_at(name);
+        host.join(&self.invite_with(name, &["--label", label]));
+        host
     }
 
-    fn join_by(&self, name: &str, file: PathBuf) -> Host {
-        let data_dir = self.machine.path(&format!("host-{name}"));
-        let agent = move |more: &[PathBuf]| {
-            let agent = Invocation::new(built("osapi-agent")).args(more);
-            agent.args(["--data-dir".as_ref(), data_dir.as_os_str()])
-        };
-        let daemon = Some(Daemon::start(agent(&["--join".into(), file])));
-        Host { agent: Box::new(move || agent(&[])), daemon }
+    /// A host with this directory, on which no agent runs yet.
+    pub(super) fn host_at(&self, dir: &str) -> Host {
+        Host { data_dir: self.machine.path(&format!("host-{dir}")), daemon: None }
     }
 
     /// The APIs of all servers, whether they run or not.
     pub(crate) fn apis(&self) -> Vec<Api> {
         self.servers.iter().map(Server::api).collect()
+    }
+}
+
+/// What all of it said is what a test that fails is understood by.
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        let servers = self.servers.iter().map(|server| &server.daemon);
+        let daemons = servers.chain(self.hosts.iter().map(|host| &host.daemon)).flatten();
+        for said in daemons.map(Daemon::said).chain([self.broker.log()]) {
+            let lines: Vec<_> = said.lines().collect();
+            let last = &lines[lines.len().saturating_sub(30)..];
+            eprintln!("--- the last of {} lines:\n{}", lines.len(), last.join("\n"));
+        }
     }
 }
 
@@ -174,20 +206,43 @@ impl Server {
 }
 
 impl Host {
+    /// Its last argument tells the commands that it runs which host they are on.
+    pub(super) fn agent(&self, more: &[&OsStr]) -> Invocation {
+        let agent = Invocation::new(built("osapi-agent")).args(more);
+        agent.args(["--data-dir".as_ref(), self.data_dir.as_os_str()])
+    }
+
+    /// Lets it join with a file. It is not ready yet.
+    pub(super) fn join(&mut self, file: &Path) {
+        let join = self.agent(&["--join".as_ref(), file.as_os_str()]);
+        self.daemon = Some(Daemon::start(join));
+    }
+
     /// Starts its agent, which joined before. It is not ready yet.
     pub(crate) fn start(&mut self) {
-        self.daemon = Some(Daemon::start((self.agent)()));
+        self.daemon = Some(Daemon::start(self.agent(&[])));
+    }
+
+    /// Waits until its agent says `words`.
+    pub(super) fn until_says(&mut self, words: &str) {
+        self.daemon.as_mut().expect("it was started").until_says(words);
     }
 
     /// Waits until its agent takes jobs.
     pub(crate) fn until_ready(&mut self) {
-        self.daemon.as_mut().expect("it was started").until_says("takes jobs");
+        self.until_says("takes jobs");
     }
 
     /// Starts its agent, and waits until it takes jobs.
     pub(crate) fn restart(&mut self) {
         self.start();
         self.until_ready();
+    }
+
+    /// Ends its agent in an orderly way.
+    pub(super) fn stop(&mut self) {
+        let (status, said) = self.daemon.take().expect("it runs").stop();
+        assert!(status.success(), "{said}");
     }
 
     /// Ends its agent as a crash does.
@@ -214,4 +269,20 @@ impl Host {
 pub(crate) fn address_in(line: &str) -> String {
     let url = line.split_whitespace().find(|word| word.starts_with("http://"));
     url.expect("it says where").trim_end_matches(';').to_owned()
+}
+
+/// Copies a directory, with all that is in it.
+pub(super) fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("it is new");
+    let metadata = fs::metadata(from).expect("it is there");
+    fs::set_permissions(to, metadata.permissions()).expect("it is ours");
+    for entry in fs::read_dir(from).expect("it is a directory") {
+        let from = entry.expect("it can be read").path();
+        let to = to.join(from.file_name().expect("an entry has a name"));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).expect("there is room for a copy");
+        }
+    }
 }

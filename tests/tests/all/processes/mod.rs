@@ -4,10 +4,14 @@ mod any;
 mod bad_input;
 mod clients;
 pub(crate) mod fleet;
+mod keys;
 mod killed;
 mod marks;
+mod membership;
 mod minute;
 mod paused;
+mod queue;
+mod restore;
 mod same;
 
 /// The outcome of a chance that a seed decides, so that a run can be repeated (xorshift64*, Vigna 2016).
