@@ -206,7 +206,7 @@ impl Server {
 }
 
 impl Host {
-    /// Its last argument tells the commands that it runs which host they are on.
+    /// `osapi-agent` on it.
     pub(super) fn agent(&self, more: &[&OsStr]) -> Invocation {
         let agent = Invocation::new(built("osapi-agent")).args(more);
         agent.args(["--data-dir".as_ref(), self.data_dir.as_os_str()])
