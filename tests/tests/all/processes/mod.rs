@@ -9,6 +9,7 @@ mod killed;
 mod marks;
 mod membership;
 mod minute;
+mod outage;
 mod paused;
 mod queue;
 mod restore;

@@ -214,8 +214,6 @@ async fn what_does_not_authenticate_starts_nothing_and_changes_nothing() {
         }
     };
     let (tally, ()) = tokio::join!(attack, work);
-    tally.is_complete();
-    log::shows_refusals().await;
     scene.go_on(&held).await;
     scene.gate.open();
     for job in held {
@@ -226,4 +224,6 @@ async fn what_does_not_authenticate_starts_nothing_and_changes_nothing() {
         work::only_jobs_ran(controller, &scene.agents).await;
     }
     scene.is_whole().await;
+    tally.is_complete();
+    log::shows_refusals().await;
 }
