@@ -101,6 +101,7 @@ fn kind(code: Code, status: StatusCode) -> ErrorKind {
         Code::IdempotencyConflict
         | Code::IdempotencyExpired
         | Code::JobUnfinished
+        | Code::NothingToRetry
         | Code::KeyRingConflict
         | Code::JobSettled => ErrorKind::Conflict,
         Code::TooManyJobs => ErrorKind::TooManyRequests,

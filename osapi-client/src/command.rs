@@ -7,15 +7,13 @@ use osapi_core::api::Endpoint;
 use osapi_core::api::endpoints::{CommandExec, CommandShell, NodeGet};
 use osapi_core::api::params::{RunQuery, TargetPath};
 use osapi_core::api::types::JobResults;
-use osapi_core::job::limits::{
-    ANSWER_GRACE, CONNECTED_MIN, KILL_GRACE, QUEUE_FOR_MAX, START_DEADLINE,
-};
 use osapi_core::job::target::InvalidTarget;
-use osapi_core::job::{Exec, Operation, QueueFor, Shell, Target};
+use osapi_core::job::{Exec, Operation, Shell, Target};
 
 use crate::client::Client;
-use crate::error::{Error, ErrorKind};
-use crate::job::{self, Job};
+use crate::error::Error;
+use crate::job::Job;
+use crate::making::Making;
 use crate::outcome::JobOutcome;
 use crate::request::Outgoing;
 
@@ -23,11 +21,9 @@ use crate::request::Outgoing;
 #[derive(Debug, Clone)]
 #[must_use = "nothing is sent before `send` or `submit`"]
 pub struct Command<O> {
-    client: Client,
+    making: Making,
     target: Result<Target, InvalidTarget>,
     operation: O,
-    key: Option<String>,
-    queue_for: Option<Duration>,
 }
 
 /// Asks hosts for their facts.
@@ -118,20 +114,20 @@ impl Surrounded for Shell {
 
 impl<O> Command<O> {
     pub(crate) fn new(client: Client, target: Result<Target, InvalidTarget>, operation: O) -> Self {
-        Self { client, target, operation, key: None, queue_for: None }
+        Self { making: Making::new(client), target, operation }
     }
 
     /// Makes the job under this key, 1 to 255 visible ASCII characters, instead of a random one: the same request under the same key
     /// makes one job, however often and by how many programs it is sent.
     pub fn idempotency_key(self, key: impl Into<String>) -> Self {
-        Self { key: Some(key.into()), ..self }
+        Self { making: self.making.under(key.into()), ..self }
     }
 
     /// Waits so long for hosts that are down, 1 s to 24 h, instead of leaving them out: each runs it once if it is back in time, and
     /// certainly never later. The API counts in whole seconds; a part of one counts as one. Not with [`Target::Any`], which means a host
     /// that is up.
     pub fn queue_for(self, time: Duration) -> Self {
-        Self { queue_for: Some(time), ..self }
+        Self { making: self.making.waiting_for_hosts(time), ..self }
     }
 }
 
@@ -194,23 +190,10 @@ impl<O: Sendable> Command<O> {
     /// When the request is outside its bounds or refused, and no job was made; [`ErrorKind::OutcomeUnknown`] when it cannot be told
     /// whether one was made; with [`Error::job_id`], when the outcome of that job could not be learned.
     pub async fn send(self) -> Result<JobOutcome, Error> {
-        let limit = self.longest();
-        let first_wait = self.client.settings().first_wait;
-        let results = self.create(Answer::Within(first_wait)).await?;
-        if results.status.is_settled() {
-            return Ok(JobOutcome::new(results));
-        }
-        let job = Job::new(self.client, results.job_id);
-        let outcome = job.wait_for(limit).await?;
-        if outcome.is_settled() {
-            return Ok(outcome);
-        }
-        let what = format!(
-            "job {} was not settled within {} s; it can still be waited for",
-            results.job_id,
-            limit.as_secs()
-        );
-        Err(Error::new(ErrorKind::Timeout, what).about(results.job_id))
+        let timeout = Duration::from_secs(self.operation.operation().timeout_s().into());
+        let Self { making, target, operation } = self;
+        let client = making.client().clone();
+        making.send(timeout, |query| request(&client, target, &operation, query)).await
     }
 
     /// Makes the job and returns at once. It can be waited for, looked at and cancelled by the handle.
@@ -219,62 +202,20 @@ impl<O: Sendable> Command<O> {
     /// When the request is outside its bounds or refused, and no job was made; [`ErrorKind::OutcomeUnknown`] when it cannot be told
     /// whether one was made.
     pub async fn submit(self) -> Result<Job, Error> {
-        let results = self.create(Answer::AtOnce).await?;
-        Ok(Job::new(self.client, results.job_id))
-    }
-
-    /// The longest that a server may need to be sure of every host, counted from when the job is known: it may start at the last moment,
-    /// run to its timeout, take its grace to end, and its report may be lost; and a server that was restarted first has to be connected
-    /// for a while. Beyond that, one exchange.
-    fn longest(&self) -> Duration {
-        let command = Duration::from_secs(self.operation.operation().timeout_s().into());
-        let server = self.start_within() + command + KILL_GRACE + ANSWER_GRACE + CONNECTED_MIN;
-        server.saturating_add(self.client.settings().timeout)
-    }
-
-    /// From the request to the moment after which nothing of it starts.
-    fn start_within(&self) -> Duration {
-        self.queue_for.map_or(START_DEADLINE, |time| time.min(QUEUE_FOR_MAX))
-    }
-
-    /// Makes the job. An attempt that begins after the start deadline could make a job that runs later than the caller has to expect,
-    /// so there is none.
-    async fn create(&self, answer: Answer) -> Result<JobResults, Error> {
-        let outgoing = self.outgoing(answer)?;
-        let budget = self.client.settings().retry_for.min(self.start_within());
-        let reply = self.client.deliver_within(&outgoing, budget).await?;
-        reply.decode(&outgoing.place)
-    }
-
-    fn outgoing(&self, answer: Answer) -> Result<Outgoing, Error> {
-        let target = self.target.clone()?;
-        self.operation.operation().validate()?;
-        let queue_for = self.queue_for.map(QueueFor::try_from).transpose()?;
-        queue_for.map_or(Ok(()), |time| time.check_target(&target))?;
-        let wait = match answer {
-            Answer::AtOnce => None,
-            Answer::Within(wait) => Some(job::whole_seconds(wait)),
-        };
-        let outgoing = self.client.request::<O::Endpoint>(
-            &TargetPath { target },
-            &RunQuery { wait, queue_for },
-            self.operation.body(),
-        )?;
-        let outgoing = match &self.key {
-            Some(key) => outgoing.key(key)?,
-            None => outgoing,
-        };
-        Ok(match answer {
-            Answer::AtOnce => outgoing.respond_async(),
-            Answer::Within(wait) => outgoing.waiting(wait),
-        })
+        let Self { making, target, operation } = self;
+        let client = making.client().clone();
+        making.submit(|query| request(&client, target, &operation, query)).await
     }
 }
 
-/// When the server is to answer that a job was made.
-#[derive(Debug, Clone, Copy)]
-enum Answer {
-    AtOnce,
-    /// Once every host is settled, or after this time.
-    Within(Duration),
+fn request<O: Sendable>(
+    client: &Client,
+    target: Result<Target, InvalidTarget>,
+    operation: &O,
+    query: RunQuery,
+) -> Result<Outgoing, Error> {
+    let target = target?;
+    operation.operation().validate()?;
+    query.queue_for.map_or(Ok(()), |time| time.check_target(&target))?;
+    client.request::<O::Endpoint>(&TargetPath { target }, &query, operation.body())
 }

@@ -10,6 +10,7 @@ use osapi_core::job::JobStatus;
 use osapi_core::job::report::Stream;
 use tokio::time::{Instant, sleep};
 
+use crate::again::Retry;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::JobOutcome;
@@ -82,6 +83,11 @@ impl Job {
             .call::<JobCancel>(&self.path(), &(), &())
             .await
             .map_err(|err| err.about(self.id))
+    }
+
+    /// A retry: a new job that does the same on those of its hosts where it did not succeed.
+    pub fn retry(&self) -> Retry {
+        Retry::new(self.client.clone(), self.id)
     }
 
     /// Removes it and everything that is kept of it.

@@ -59,6 +59,7 @@
 //!
 //! It needs a tokio runtime with time and I/O enabled.
 
+mod again;
 mod agents;
 mod answer;
 mod builder;
@@ -69,6 +70,7 @@ mod hosts;
 mod job;
 mod jobs;
 mod keys;
+mod making;
 mod node;
 mod outcome;
 mod output;
@@ -80,6 +82,7 @@ mod url;
 #[cfg(test)]
 mod tests;
 
+pub use again::Retry;
 pub use agents::Agents;
 pub use builder::Builder;
 pub use client::Client;
@@ -100,4 +103,4 @@ pub use osapi_core::api::types;
 pub use osapi_core::id::{AgentName, JobId};
 pub use osapi_core::job::host_facts::HostFacts;
 pub use osapi_core::job::report::Stream;
-pub use osapi_core::job::{Exec, ExecutionState, JobStatus, Operation, Shell, Target};
+pub use osapi_core::job::{Exec, ExecutionState, JobStatus, Operation, RetryHosts, Shell, Target};

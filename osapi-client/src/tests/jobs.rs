@@ -1,14 +1,15 @@
 //! Jobs that exist, agents, and what targets mean.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use osapi_core::api::endpoints::{AgentGet, JobCancel, JobDelete, JobsList, TargetGet};
-use osapi_core::api::types::{AgentState, CancelAnswer, JobList, TargetHost, TargetPreview};
+use osapi_core::api::endpoints::{AgentGet, JobCancel, JobDelete, JobRetry, JobsList, TargetGet};
+use osapi_core::api::types::{AgentState, CancelAnswer, JobList, Retry, TargetHost, TargetPreview};
 use osapi_core::api::{Code, Endpoint};
 
 use super::server::{Act, Server};
-use super::{details, job_id, pending};
-use crate::{ErrorKind, JobStatus, JobsQuery};
+use super::{completed, details, job_id, pending};
+use crate::{ErrorKind, JobStatus, JobsQuery, RetryHosts};
 
 #[tokio::test]
 async fn pages_follow_the_cursor_to_the_last() {
@@ -39,6 +40,28 @@ async fn a_cancel_is_repeated_and_says_where_the_job_stands() {
     assert_eq!((err.kind(), err.job_id()), (ErrorKind::Conflict, Some(job_id())));
     let path = JobCancel::INFO.path.replace("{id}", &job_id().to_string());
     assert!(server.seen().iter().all(|request| request.uri == path));
+}
+
+#[tokio::test]
+async fn a_retry_is_repeated_under_its_key_and_says_which_hosts_are_meant() {
+    let done = Act::json(200, &completed());
+    let script = [Act::Reset, done.clone(), done, Act::problem(Code::NothingToRetry)];
+    let server = Server::start(script).await;
+    let job = server.client().job(job_id());
+    assert!(job.retry().send().await.unwrap().success());
+    let all = job.retry().hosts(RetryHosts::All).queue_for(Duration::from_secs(60));
+    all.idempotency_key("k").submit().await.unwrap();
+    assert_eq!(job.retry().send().await.unwrap_err().kind(), ErrorKind::Conflict);
+
+    let seen = server.seen();
+    let path = JobRetry::INFO.path.replace("{id}", &job_id().to_string());
+    assert_eq!(seen[0], seen[1], "under the same key, with the same body");
+    assert!(seen[0].field("idempotency-key").is_some());
+    assert_eq!(seen[0].uri, format!("{path}?wait=5"));
+    assert_eq!(seen[0].json::<Retry>(), Retry::default());
+    assert_eq!(seen[2].uri, format!("{path}?queue_for=60"));
+    assert_eq!(seen[2].field("idempotency-key"), Some("k"));
+    assert_eq!(seen[2].json::<Retry>(), Retry { hosts: RetryHosts::All });
 }
 
 #[tokio::test]

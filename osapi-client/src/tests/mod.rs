@@ -58,6 +58,7 @@ fn details(results: JobResults) -> JobDetails {
         claim: ClaimRule::None,
         request_id: "0".into(),
         retry_of: None,
+        retries: Vec::new(),
         timeline: Vec::new(),
         results,
     }

@@ -5,7 +5,7 @@ use super::params::{AgentPath, FollowQuery, JobPath, JobsQuery, OutputPath, RunQ
 use super::problem::Code;
 use super::types::{
     AgentInfo, AgentList, CancelAnswer, Health, HealthStatus, JobDetails, JobList, JobResults,
-    KeyList, NewKeyRing, Ready, TargetPreview,
+    KeyList, NewKeyRing, Ready, Retry, TargetPreview,
 };
 use crate::auth::permission::Permission;
 use crate::id::{AgentName, JobId};
@@ -23,6 +23,7 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<JobGet>(),
         Entry::of::<JobDelete>(),
         Entry::of::<JobCancel>(),
+        Entry::of::<JobRetry>(),
         Entry::of::<JobOutput>(),
         Entry::of::<AgentsList>(),
         Entry::of::<AgentGet>(),
@@ -47,6 +48,21 @@ const CREATING: &[Code] = &[
     Code::NoMatch,
     Code::NoLiveHost,
     Code::TooManyHosts,
+    Code::OrderTooLarge,
+    Code::TooManyJobs,
+    Code::IdempotencyConflict,
+    Code::IdempotencyExpired,
+    Code::OutcomeUnknown,
+    Code::StoreRolledBack,
+];
+
+const RETRYING: &[Code] = &[
+    Code::JobNotFound,
+    Code::JobDamaged,
+    Code::JobUnfinished,
+    Code::NothingToRetry,
+    Code::HostNotFound,
+    Code::NoLiveHost,
     Code::OrderTooLarge,
     Code::TooManyJobs,
     Code::IdempotencyConflict,
@@ -192,6 +208,26 @@ impl Endpoint for JobCancel {
         creates_job: false,
         media: Media::Json,
         problems: &[Code::JobNotFound, Code::JobDamaged, Code::JobSettled],
+    };
+}
+
+/// `POST /v1/jobs/{id}/retry`
+#[derive(Debug)]
+pub enum JobRetry {}
+impl Endpoint for JobRetry {
+    type Path = JobPath;
+    type Query = RunQuery;
+    type Body = Retry;
+    type Answer = JobResults;
+    const INFO: Info = Info {
+        id: "job_retry",
+        method: Method::Post,
+        path: "/v1/jobs/{id}/retry",
+        access: Access::Operation,
+        summary: "Do again what a settled job did, on those of its hosts where it did not succeed",
+        creates_job: true,
+        media: Media::Json,
+        problems: RETRYING,
     };
 }
 

@@ -123,6 +123,8 @@ codes! {
     JobUnfinished = "job_unfinished", 409;
     /// The job is settled already.
     JobSettled = "job_settled", 409;
+    /// The job succeeded on every host that would be tried again.
+    NothingToRetry = "nothing_to_retry", 409;
     /// The records of the job do not fit together; it is never sent.
     JobDamaged = "job_damaged", 500;
     /// The key ring is not one that this fleet can work with.

@@ -8,7 +8,9 @@ use serde_json::Value;
 use crate::auth::usage::KeyUse;
 use crate::clock::Timestamp;
 use crate::id::{AgentName, JobId, PublicKey, SealingKey};
-use crate::job::{AgentFacts, ClaimRule, ExecutionState, Failure, JobStatus, Labels, Operation};
+use crate::job::{
+    AgentFacts, ClaimRule, ExecutionState, Failure, JobStatus, Labels, Operation, RetryHosts,
+};
 
 pub use super::health::{Denials, Durability, Health, HealthStatus, Ready};
 
@@ -207,10 +209,24 @@ pub struct JobDetails {
     /// The job that it retries.
     #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
     pub retry_of: Option<JobId>,
+    /// The jobs that retry it and are kept, oldest first.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schemars(with = "Vec<String>"))]
+    pub retries: Vec<JobId>,
     /// What happened, oldest first.
     pub timeline: Vec<Event>,
     /// One row per host.
     pub results: Vec<HostResult>,
+}
+
+/// A retry of a job: what is done is what that job did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// On which of its hosts: `unsuccessful` (where it certainly did not succeed) if absent.
+    #[serde(default)]
+    pub hosts: RetryHosts,
 }
 
 /// The answer to a cancel.

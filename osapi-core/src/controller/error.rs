@@ -104,6 +104,9 @@ pub enum Error {
     /// The job is settled.
     #[error("job {0} is settled already: there is nothing left to cancel")]
     JobSettled(JobId),
+    /// No host of the job is to be tried again.
+    #[error("job {0} has no host that is to be tried again")]
+    NothingToRetry(JobId),
     /// No such output is kept.
     #[error("job {job} has no output of '{host}'")]
     OutputNotFound {
@@ -156,6 +159,7 @@ impl Error {
             Self::JobDamaged { job, .. } => plain(Code::JobDamaged).about(*job),
             Self::JobUnfinished(job) => plain(Code::JobUnfinished).about(*job),
             Self::JobSettled(job) => plain(Code::JobSettled).about(*job),
+            Self::NothingToRetry(job) => plain(Code::NothingToRetry).about(*job),
             Self::OutputNotFound { job, .. } => plain(Code::OutputNotFound).about(*job),
             Self::AgentNotFound(_) => plain(Code::AgentNotFound),
             Self::StoreRolledBack(_) => plain(Code::StoreRolledBack),

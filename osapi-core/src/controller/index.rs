@@ -47,6 +47,8 @@ pub(super) struct Index {
     jobs: BTreeMap<JobId, Tracked>,
     /// Per host, the jobs that are not final there (as far as the whole job goes).
     open: HashMap<AgentName, BTreeSet<JobId>>,
+    /// Per job that was tried again, the jobs that do so.
+    retries: HashMap<JobId, BTreeSet<JobId>>,
     sends: BTreeSet<(Duration, JobId)>,
     voids: BTreeSet<(Timestamp, JobId)>,
     settles: BTreeSet<(Timestamp, JobId)>,
@@ -85,10 +87,10 @@ impl Default for Statuses {
 
 impl Index {
     pub(super) fn new(retention: Duration) -> Self {
-        let (jobs, open) = (BTreeMap::new(), HashMap::new());
+        let (jobs, open, retries) = (BTreeMap::new(), HashMap::new(), HashMap::new());
         let (sends, voids, settles, removals) = Default::default();
         let statuses = Statuses::default();
-        Self { retention, jobs, open, sends, voids, settles, removals, statuses }
+        Self { retention, jobs, open, retries, sends, voids, settles, removals, statuses }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -125,6 +127,9 @@ impl Index {
     ) {
         for host in live.hosts.iter().filter(|host| !host.unreachable) {
             self.open.entry(host.identity.name.clone()).or_default().insert(job);
+        }
+        if let Some(first) = view.facts().retry_of {
+            self.retries.entry(first).or_default().insert(job);
         }
         let live = Some(Box::new(live));
         let (waiting, due) = (Vec::new(), Due::default());
@@ -204,9 +209,22 @@ impl Index {
         let Some(tracked) = self.jobs.remove(&job) else { return };
         self.reschedule(job, tracked.due, Due::default());
         self.statuses.change(tracked.counted, None);
+        if let Some(first) = tracked.view.facts().retry_of
+            && let Some(retries) = self.retries.get_mut(&first)
+        {
+            retries.remove(&job);
+            if retries.is_empty() {
+                self.retries.remove(&first);
+            }
+        }
         if let Some(live) = tracked.live {
             self.close(job, &live);
         }
+    }
+
+    /// The jobs that try this one again, oldest first.
+    pub(super) fn retries(&self, job: JobId) -> Vec<JobId> {
+        self.retries.get(&job).into_iter().flatten().copied().collect()
     }
 
     /// The jobs that are not final and are for this host.

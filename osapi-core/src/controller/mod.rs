@@ -28,6 +28,7 @@ mod registration;
 mod remove;
 mod resolve;
 mod results;
+mod retry;
 mod roster;
 mod state;
 mod submit;
@@ -58,6 +59,7 @@ pub use error::Error;
 pub use figures::Figures;
 pub use founding::{FoundingError, found_key_ring};
 pub use results::Output;
+pub use retry::RetrySubmission;
 pub use submit::{Idempotency, Submission};
 
 /// The queue group in which controllers share agents' words on `w`.

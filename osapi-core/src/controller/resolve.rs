@@ -20,6 +20,22 @@ pub(super) fn resolve(target: &Target, roster: &Roster, now: Duration) -> Result
     Ok(hosts(target, roster, now)?.into_iter().map(row).collect())
 }
 
+/// The host list of a job for exactly these hosts, as they are now: whoever has the name today.
+pub(super) fn resolve_names(
+    names: &[AgentName],
+    roster: &Roster,
+    now: Duration,
+) -> Result<Vec<Host>, Error> {
+    let (mut hosts, mut gone) = (Vec::with_capacity(names.len()), Vec::new());
+    for name in names {
+        match roster.find(name, now) {
+            Some(candidate) => hosts.push(row(candidate)),
+            None => gone.push(name.clone()),
+        }
+    }
+    if gone.is_empty() { Ok(hosts) } else { Err(Error::HostNotFound(gone)) }
+}
+
 /// Whom a job for `target` would be meant for.
 pub(super) fn preview(
     target: &Target,

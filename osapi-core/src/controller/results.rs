@@ -36,6 +36,7 @@ pub struct Output {
 struct Snapshot {
     facts: JobFacts,
     summary: JobSummary,
+    retries: Vec<JobId>,
     timeline: Vec<Event>,
     rows: Vec<(HostResult, Option<ReportFacts>)>,
 }
@@ -79,6 +80,7 @@ impl Controller {
             claim: record.claim,
             request_id: record.request_id.to_string(),
             retry_of: record.retry_of,
+            retries: snapshot.retries,
             timeline: snapshot.timeline,
             results: self.fill(snapshot.rows, job, full).await?,
         })
@@ -178,7 +180,8 @@ impl Controller {
                 moment.at <= now || moment.event != timeline::Event::Deadline
             };
             let timeline = tracked.view.timeline().iter().filter(past).map(event).collect();
-            Some(Ok(Snapshot { facts, summary: tracked.summary(), timeline, rows }))
+            let (summary, retries) = (tracked.summary(), state.index.retries(job));
+            Some(Ok(Snapshot { facts, summary, retries, timeline, rows }))
         });
         match copied.await? {
             Some(snapshot) => snapshot,

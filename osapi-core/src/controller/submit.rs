@@ -8,13 +8,13 @@ use super::follow::tree_of;
 use super::outbound::Dispatchable;
 use super::reading::read_up;
 use super::records::{self, Reservation};
-use super::resolve::resolve;
+use super::resolve::{resolve, resolve_names};
 use super::{Controller, Shared};
 use crate::auth::authorize::Permit;
 use crate::auth::envelope::{SignError, Signed};
 use crate::backend::{Bucket, Key, Prefix, StoreError};
 use crate::clock::Timestamp;
-use crate::id::{Digest, JobId, Nonce};
+use crate::id::{AgentName, Digest, JobId, Nonce};
 use crate::job::limits::START_DEADLINE;
 use crate::job::record::VERSION;
 use crate::job::{ClaimRule, Host, Invalid, JobRecord, Operation, QueueFor, Target};
@@ -44,6 +44,14 @@ pub struct Idempotency {
     pub body: Digest,
 }
 
+/// A job that another one does again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Again {
+    pub(super) job: JobId,
+    /// Only on these hosts; without them, wherever the target leads now.
+    pub(super) hosts: Option<Vec<AgentName>>,
+}
+
 /// The job that a request becomes, fixed at its first arrival.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
@@ -68,6 +76,17 @@ impl Controller {
     /// when the key stands for another request, or one that is over; when as many jobs are kept as may be; when the store fails.
     pub async fn submit(&self, permit: &Permit, submission: Submission) -> Result<JobId, Error> {
         permit.require(&submission.operation.permission())?;
+        self.make(permit, submission, Ok(None)).await
+    }
+
+    /// Makes the job, which may do another one again. Where it cannot be told what is to be done again, it may have been made all the same
+    /// when the request came first.
+    pub(super) async fn make(
+        &self,
+        permit: &Permit,
+        submission: Submission,
+        again: Result<Option<Again>, Error>,
+    ) -> Result<JobId, Error> {
         self.check_ready()?;
         self.check_store()?;
         submission.operation.validate()?;
@@ -75,9 +94,17 @@ impl Controller {
         let created_at = submission.arrived_at;
         let not_after = created_at + start_within(&submission)?;
         let plan = Plan { job: JobId::new(created_at), created_at, not_after };
-        let drafted = candidates(shared, &submission)
-            .await
-            .and_then(|hosts| draft(shared, permit, &submission, plan, hosts));
+        let (again, undecided) = match again {
+            Ok(again) => (again, None),
+            Err(err) => (None, Some(err)),
+        };
+        let retry_of = again.as_ref().map(|again| again.job);
+        let sign = |plan, hosts| draft(shared, permit, &submission, plan, hosts, retry_of);
+        let drafted = match undecided {
+            None => candidates(shared, &submission, again.as_ref()).await,
+            Some(err) => Err(err),
+        };
+        let drafted = drafted.and_then(|hosts| sign(plan, hosts));
         let Some(idempotency) = &submission.idempotency else {
             return write(shared, drafted?).await;
         };
@@ -103,13 +130,7 @@ impl Controller {
                 drop_parts(shared, plan.job).await;
                 match reserved? {
                     Reserved::Made(job) => Ok(job),
-                    Reserved::Fresh(earlier) => {
-                        write(
-                            shared,
-                            self::draft(shared, permit, &submission, earlier, draft.hosts)?,
-                        )
-                        .await
-                    }
+                    Reserved::Fresh(earlier) => write(shared, sign(earlier, draft.hosts)?).await,
                 }
             }
         }
@@ -133,23 +154,36 @@ fn claim_rule(submission: &Submission, hosts: &[Host]) -> ClaimRule {
 }
 
 /// The hosts that the target names, as they are now. While agents may still answer the ping of a new connection, `_any` waits for one.
-async fn candidates(shared: &Shared, submission: &Submission) -> Result<Vec<Host>, Error> {
-    let mut hosts = resolved(shared, &submission.target).await?;
+async fn candidates(
+    shared: &Shared,
+    submission: &Submission,
+    again: Option<&Again>,
+) -> Result<Vec<Host>, Error> {
+    let names = again.and_then(|again| again.hosts.as_deref());
+    let mut hosts = resolved(shared, &submission.target, names).await?;
     if submission.queue_for.is_some() {
         hosts.iter_mut().for_each(|host| host.unreachable = false);
     }
     Ok(hosts)
 }
 
-async fn resolved(shared: &Shared, target: &Target) -> Result<Vec<Host>, Error> {
+async fn resolved(
+    shared: &Shared,
+    target: &Target,
+    names: Option<&[AgentName]>,
+) -> Result<Vec<Host>, Error> {
     read_up(shared, Bucket::Agents).await?;
     let mut heard = shared.heard.subscribe();
     loop {
-        let (target, max) = (target.clone(), shared.config.max_jobs);
+        let (target, names) = (target.clone(), names.map(<[_]>::to_vec));
+        let max = shared.config.max_jobs;
         let resolved = shared.ask(move |state| {
             let resolved = match state.index.len() {
                 kept if kept >= max => Err(Error::TooManyJobs(kept)),
-                _ => resolve(&target, &state.roster, state.boottime()),
+                _ => match &names {
+                    Some(names) => resolve_names(names, &state.roster, state.boottime()),
+                    None => resolve(&target, &state.roster, state.boottime()),
+                },
             };
             (resolved, state.answers_due())
         });
@@ -239,6 +273,7 @@ fn draft(
     submission: &Submission,
     plan: Plan,
     hosts: Vec<Host>,
+    retry_of: Option<JobId>,
 ) -> Result<Draft, Error> {
     let Plan { job, created_at, not_after } = plan;
     let (submitter, claim) = (permit.submitter(), claim_rule(submission, &hosts));
@@ -254,7 +289,7 @@ fn draft(
         hosts: tree.set(),
         submitter: submitter.clone(),
         operation: submission.operation.clone(),
-        retry_of: None,
+        retry_of,
     };
     let job_key = shared.job_key();
     let order = match tree.set().count {
@@ -280,7 +315,7 @@ fn draft(
         key: order.as_ref().map(|_| job_key.id()),
         hosts: parts.iter().map(|(digest, _)| *digest).collect(),
         request_id: permit.request_id(),
-        retry_of: None,
+        retry_of,
     };
     Ok(Draft { record, hosts, parts, order })
 }

@@ -155,6 +155,23 @@ fn jobs_agents_hosts_and_health_are_shown() {
         (&after["status"], &after["results"][0]["status"]),
         (&"cancelled".into(), &"cancelled".into())
     );
+    here(&format!("osapi job retry {job}")).exits(125).explains(&["nothing_to_retry", "--all"]);
+    let again = here(&format!("osapi job retry {job} --all --json")).exits(0).json();
+    assert_eq!(again["results"][0]["stdout"], "hello\n");
+    let again = again["job_id"].as_str().unwrap().to_owned();
+    let shown = here(&format!("osapi job get {again}")).exits(0).out();
+    assert!(shown.contains("retry of") && shown.contains(&job), "{shown}");
+    let shown = here(&format!("osapi job get {job}")).exits(0).out();
+    assert!(shown.contains("retried by") && shown.contains(&again), "{shown}");
+    here(&format!("osapi job delete {again}")).exits(0);
+    let again = here(&format!("osapi job retry {running} --detach")).exits(0).line();
+    here(&format!("osapi job retry {again}")).exits(125).explains(&["job_unfinished", "--wait"]);
+    here(&format!("osapi job cancel {again}")).exits(0);
+    until("the retry is cancelled", || {
+        let job = here(&format!("osapi job get --json {again}")).exits(0).json();
+        (job["results"][0]["final"] == true).then_some(())
+    });
+    here(&format!("osapi job delete {again}")).exits(0);
     here(&format!("osapi job delete {running}")).exits(0);
     here(&format!("osapi job get {running}")).exits(125).explains(&["job_not_found"]);
     assert_eq!(server.api().jobs(), [job]);

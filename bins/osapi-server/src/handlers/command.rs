@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use osapi_core::api::Endpoint;
-use osapi_core::api::endpoints::{CommandExec, CommandShell, JobGet, NodeGet};
-use osapi_core::api::params::{RunQuery, TargetPath};
+use osapi_core::api::endpoints::{CommandExec, CommandShell, JobGet, JobRetry, NodeGet};
+use osapi_core::api::params::{JobPath, RunQuery, TargetPath};
 use osapi_core::api::types::JobResults;
 use osapi_core::auth::authorize::Permit;
-use osapi_core::controller::{Controller, Idempotency, Submission};
+use osapi_core::controller::{Controller, Idempotency, RetrySubmission, Submission};
 use osapi_core::id::JobId;
 use osapi_core::job::Operation;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,19 @@ pub(super) async fn facts(
     make_job(&controller, &permit, Operation::Facts, call).await
 }
 
+pub(super) async fn retry(
+    controller: Controller,
+    permit: Permit,
+    call: Call<JobRetry>,
+) -> Outcome<JobResults> {
+    let idempotency = idempotency(&call)?;
+    let JobPath { id: job } = call.path;
+    let (hosts, queue_for, arrived_at) = (call.body.hosts, call.query.queue_for, call.arrived_at);
+    let retry = RetrySubmission { job, hosts, arrived_at, queue_for, idempotency };
+    let job = controller.retry(&permit, retry).await?;
+    answer(&controller, &permit, job, &call).await
+}
+
 async fn make_job<E>(
     controller: &Controller,
     permit: &Permit,
@@ -54,18 +67,28 @@ where
     E: Endpoint<Path = TargetPath, Query = RunQuery>,
 {
     let idempotency = idempotency(&call)?;
-    let preferred = prefer::respond_async(&call.head.headers);
-    let RunQuery { wait, queue_for } = call.query;
-    let wait = if preferred { Some(0) } else { wait };
-    let wait = wait.map(|seconds| Duration::from_secs(seconds.into()));
-    let Call { path: TargetPath { target }, arrived_at, hurry, .. } = call;
+    let TargetPath { target } = call.path.clone();
+    let (queue_for, arrived_at) = (call.query.queue_for, call.arrived_at);
     if let Some(time) = queue_for {
         time.check_target(&target).map_err(|invalid| Failure::parameter(&invalid))?;
     }
 
     let submission = Submission { operation, target, arrived_at, idempotency, queue_for };
     let job = controller.submit(permit, submission).await?;
-    let body = outcome(controller, permit, job, wait, &hurry).await?;
+    answer(controller, permit, job, &call).await
+}
+
+/// The outcome of the job that was made, or how it stands when the client does not want to wait any longer.
+async fn answer<E: Endpoint<Query = RunQuery>>(
+    controller: &Controller,
+    permit: &Permit,
+    job: JobId,
+    call: &Call<E>,
+) -> Outcome<JobResults> {
+    let preferred = prefer::respond_async(&call.head.headers);
+    let wait = if preferred { Some(0) } else { call.query.wait };
+    let wait = wait.map(|seconds| Duration::from_secs(seconds.into()));
+    let body = outcome(controller, permit, job, wait, &call.hurry).await?;
     if body.status.is_settled() {
         return Ok(Answer::Json(body));
     }

@@ -12,8 +12,8 @@ mod targets;
 
 use osapi_core::api::endpoints::{
     AgentDelete, AgentGet, AgentsList, CommandExec, CommandShell, HealthDetails, HealthGet,
-    HealthReady, JobCancel, JobDelete, JobGet, JobOutput, JobsList, KeysList, KeysPublish,
-    MetricsGet, NodeGet, OpenApi, TargetGet,
+    HealthReady, JobCancel, JobDelete, JobGet, JobOutput, JobRetry, JobsList, KeysList,
+    KeysPublish, MetricsGet, NodeGet, OpenApi, TargetGet,
 };
 use osapi_core::controller::{self, Controller};
 
@@ -34,6 +34,7 @@ pub(crate) fn router() -> Builder<Controller> {
         .mount::<JobGet, _>(jobs::get)
         .mount::<JobDelete, _>(jobs::delete)
         .mount::<JobCancel, _>(jobs::cancel)
+        .mount::<JobRetry, _>(command::retry)
         .mount::<JobOutput, _>(output::get)
         .mount::<AgentsList, _>(agents::list)
         .mount::<AgentGet, _>(agents::get)

@@ -4,11 +4,11 @@ use clap::{Args, Subcommand};
 use osapi_core::api::Endpoint as _;
 use osapi_core::api::endpoints::{
     AgentDelete, AgentGet, AgentsList, CommandExec, CommandShell, HealthDetails, HealthGet,
-    HealthReady, JobCancel, JobDelete, JobGet, JobsList, NodeGet, TargetGet,
+    HealthReady, JobCancel, JobDelete, JobGet, JobRetry, JobsList, NodeGet, TargetGet,
 };
 use osapi_core::api::params::JobsQuery;
 use osapi_core::id::{AgentName, JobId};
-use osapi_core::job::{JobStatus, QueueFor, Target};
+use osapi_core::job::{JobStatus, QueueFor, RetryHosts, Target};
 
 use super::Format;
 use super::duration::{Wait, queue_for};
@@ -83,6 +83,8 @@ pub(crate) enum JobCommand {
     Get(JobGetArgs),
     #[command(about = JobCancel::INFO.summary)]
     Cancel(JobArgs),
+    #[command(about = JobRetry::INFO.summary, after_help = exit::TABLE)]
+    Retry(JobRetryArgs),
     #[command(about = JobDelete::INFO.summary)]
     Delete(JobArgs),
 }
@@ -93,6 +95,7 @@ impl JobCommand {
         match self {
             Self::List(args) => args.format,
             Self::Get(args) => args.format,
+            Self::Retry(args) => args.format,
             Self::Cancel(args) | Self::Delete(args) => args.format,
         }
     }
@@ -159,6 +162,39 @@ pub(crate) struct JobArgs {
     pub(crate) id: JobId,
     #[command(flatten)]
     pub(crate) format: Format,
+}
+
+/// Options of `job retry`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct JobRetryArgs {
+    /// The job's id
+    #[arg(value_name = "JOB")]
+    pub(crate) id: JobId,
+    /// Also on hosts where it may have succeeded: lost, no_answer
+    #[arg(long)]
+    include_unknown: bool,
+    /// On all of its hosts, also where it succeeded
+    #[arg(long, conflicts_with = "include_unknown")]
+    all: bool,
+    /// Wait so long for hosts that are down, 1 second to 24 hours: 30, 90m, 2h
+    #[arg(long, value_name = "TIME", value_parser = queue_for)]
+    pub(crate) queue_for: Option<QueueFor>,
+    /// Do not wait; print the new job's id and leave
+    #[arg(long)]
+    pub(crate) detach: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+impl JobRetryArgs {
+    /// The hosts that are meant.
+    pub(crate) fn hosts(&self) -> RetryHosts {
+        match (self.all, self.include_unknown) {
+            (true, _) => RetryHosts::All,
+            (false, true) => RetryHosts::UnsuccessfulOrUnknown,
+            (false, false) => RetryHosts::Unsuccessful,
+        }
+    }
 }
 
 /// `agent ..`

@@ -1,4 +1,4 @@
-//! `exec`, `shell` and `node get`: something is done on hosts, and its outcome is this program's.
+//! `exec`, `shell`, `node get` and `job retry`: something is done on hosts, and its outcome is this program's.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::output;
 use crate::args::Format;
-use crate::args::remote::NodeGetArgs;
+use crate::args::remote::{JobRetryArgs, NodeGetArgs};
 use crate::args::run::{Run, RunArgs, What, check_queue_for};
 use crate::error::Result;
 use crate::exit::Exit;
@@ -42,6 +42,29 @@ pub(crate) async fn facts(client: &Client, args: NodeGetArgs, screen: &mut Scree
     check_queue_for(args.queue_for, &args.target)?;
     let outcome = waiting(client.node(&args.target).facts(), args.queue_for).send().await?;
     show(client, outcome, args.format, screen).await
+}
+
+/// Does again what a job did; its outcome is this program's.
+///
+/// # Errors
+/// When nothing can be tried again, the server cannot be asked, or the outcome cannot be learned.
+///
+/// # Cancel safety
+/// Dropping it ends the waiting, not the command.
+pub(crate) async fn retry(
+    client: &Client,
+    args: &JobRetryArgs,
+    screen: &mut Screen,
+) -> Result<Exit> {
+    let retry = client.job(args.id).retry().hosts(args.hosts());
+    let retry = match args.queue_for {
+        Some(time) => retry.queue_for(time.duration()),
+        None => retry,
+    };
+    if args.detach {
+        return detached(retry.submit().await?.id(), args.format, screen);
+    }
+    show(client, retry.send().await?, args.format, screen).await
 }
 
 /// How many hosts `target` means, if the token lets us know: it only helps to decide.

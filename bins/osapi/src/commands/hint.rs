@@ -22,7 +22,12 @@ pub(crate) fn of(problem: &Problem) -> Option<String> {
         }
         Code::NoLiveHost => "'osapi agent list' shows the agents and their states".into(),
         Code::JobNotFound => "'osapi job list' shows the jobs that are kept".into(),
-        Code::JobUnfinished => format!("cancel it first: 'osapi job cancel {}'", job?),
+        Code::JobUnfinished => {
+            format!("'osapi job get {0} --wait 5m' waits for it, 'osapi job cancel {0}' ends it", job?)
+        }
+        Code::NothingToRetry => {
+            "--include-unknown also takes hosts where it may have succeeded (lost, no_answer), --all every host".into()
+        }
         Code::OutcomeUnknown => format!("look for it before you try again: 'osapi job get {}'", job?),
         Code::TooManyJobs => "delete jobs that are no longer needed: 'osapi job delete'".into(),
         Code::StoreRolledBack => {

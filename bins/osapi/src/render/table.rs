@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use comfy_table::{Table, presets};
 use osapi_core::api::types::{AgentInfo, JobDetails, JobSummary, KeyList, TargetHost};
+use osapi_core::id::JobId;
 use osapi_core::job::{AgentFacts, ClaimRule};
 
 use super::{escape, excerpt, time};
@@ -127,6 +128,7 @@ pub(crate) fn job(job: &JobDetails) -> String {
             Some(("starts before", time::moment(summary.not_after))),
             waits(job).map(|text| ("waits", text)),
             job.retry_of.map(|id| ("retry of", id.to_string())),
+            (!job.retries.is_empty()).then(|| ("retried by", ids(&job.retries))),
             Some(("request", job.request_id.clone())),
         ]
         .into_iter()
@@ -139,6 +141,10 @@ pub(crate) fn job(job: &JobDetails) -> String {
     });
     text.push_str(&columns(&["TIME", "EVENT", "HOST"], events));
     text
+}
+
+fn ids(jobs: &[JobId]) -> String {
+    jobs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// For whom it waits, if it does.
