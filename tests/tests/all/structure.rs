@@ -165,3 +165,43 @@ fn the_served_contract_is_the_documented_one() {
     let documented: serde_json::Value = serde_json::from_str(&documented).unwrap();
     assert!(served.json() == documented, "docs/openapi.json is not what is served");
 }
+
+/// Every function of every source file, tests too.
+fn functions() -> BTreeSet<String> {
+    let mut dirs = vec![workspace()];
+    let mut names = BTreeSet::new();
+    while let Some(dir) = dirs.pop() {
+        for path in fs::read_dir(dir).unwrap().flatten().map(|entry| entry.path()) {
+            match path.file_name().and_then(|name| name.to_str()) {
+                Some(name) if name.starts_with('.') || name == "target" => {}
+                _ if path.is_dir() => dirs.push(path),
+                Some(name) if name.ends_with(".rs") => {
+                    let text = fs::read_to_string(&path).unwrap();
+                    let found = text.split("fn ").skip(1).map(|rest| {
+                        rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()
+                    });
+                    names.extend(found.flatten().map(ToOwned::to_owned));
+                }
+                _ => {}
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn the_tests_that_documents_name_exist() {
+    let functions = functions();
+    for name in ["docs/guarantees.md", "docs/security.md"] {
+        let text = fs::read_to_string(workspace().join(name)).unwrap();
+        let quoted = text.split('`').skip(1).step_by(2);
+        // No key, code or program has so many words.
+        let tests: Vec<_> = quoted
+            .filter(|quoted| quoted.matches('_').count() >= 3)
+            .filter(|quoted| quoted.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+            .collect();
+        assert!(tests.len() > 30, "{name} names its tests");
+        let missing: Vec<_> = tests.into_iter().filter(|test| !functions.contains(*test)).collect();
+        assert_eq!(missing, [""; 0], "{name}");
+    }
+}

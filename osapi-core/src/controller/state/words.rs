@@ -30,7 +30,7 @@ impl State {
                 let is_small = hello.running.is_empty() && hello.accepted.is_empty();
                 self.keep_out(&hello.identity, why.clone());
                 if why == RegistrationRefusal::Unknown && is_small {
-                    let hello = Hello { seen: None, ..hello };
+                    let hello = Hello { seen: None, later_ring: None, ..hello };
                     self.hellos.keep(hello.identity.clone(), hello, now.boottime);
                 }
                 return;
