@@ -187,7 +187,7 @@ impl<O: Sendable> Command<O> {
     /// Dropping the future ends the waiting, not the job. To be able to cancel it, use [`submit`](Self::submit).
     ///
     /// # Errors
-    /// When the request is outside its bounds or refused, and no job was made; [`ErrorKind::OutcomeUnknown`] when it cannot be told
+    /// When the request is outside its bounds or refused, and no job was made; [`ErrorKind::OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) when it cannot be told
     /// whether one was made; with [`Error::job_id`], when the outcome of that job could not be learned.
     pub async fn send(self) -> Result<JobOutcome, Error> {
         let timeout = Duration::from_secs(self.operation.operation().timeout_s().into());
@@ -199,7 +199,7 @@ impl<O: Sendable> Command<O> {
     /// Makes the job and returns at once. It can be waited for, looked at and cancelled by the handle.
     ///
     /// # Errors
-    /// When the request is outside its bounds or refused, and no job was made; [`ErrorKind::OutcomeUnknown`] when it cannot be told
+    /// When the request is outside its bounds or refused, and no job was made; [`ErrorKind::OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) when it cannot be told
     /// whether one was made.
     pub async fn submit(self) -> Result<Job, Error> {
         let Self { making, target, operation } = self;
