@@ -1,8 +1,9 @@
 //! The agent as a program: its directory on disk ([`Home`]), the agent over the process executor ([`agent()`]), how a host becomes one
-//! (`member`), and what `osapi-agent` does from its start to its end ([`program`]). What an agent does is [`osapi_core::agent`]'s.
+//! (`member`), what it refuses whoever orders it ([`policy`]), and what `osapi-agent` does from its start to its end ([`program`]). What an agent does is [`osapi_core::agent`]'s.
 
 mod home;
 mod member;
+pub mod policy;
 pub mod program;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use osapi_core::agent::{Agent, AgentParts, Drained, Limits};
 use osapi_core::backend::{Bus, Denials};
 use osapi_core::clock::SystemClock;
-use osapi_core::executor::process::{ProcessExecutor, facts_of_this_host};
+use osapi_core::executor::process::{ProcessExecutor, RulesInForce, facts_of_this_host};
 use osapi_core::job::Labels;
 use osapi_core::message::RegistrationRefusal;
 use osapi_service::config;
@@ -19,13 +20,14 @@ use tokio::sync::watch;
 pub use home::{Home, HomeError};
 pub use osapi_core::executor::process::prepare_this_process;
 
-/// The agent of `home` on `bus`, to which a broker may deny something, and which runs real commands. The program has called [`prepare_this_process`] first.
+/// The agent of `home` on `bus`, to which a broker may deny something, and which runs the real commands that `rules` allow. The program has called [`prepare_this_process`] first.
 #[must_use]
 pub fn agent(
     home: Home,
     bus: Arc<dyn Bus>,
     denials: watch::Receiver<Denials>,
     config: &config::Agent,
+    rules: RulesInForce,
     labels: Labels,
     hostname: String,
 ) -> Agent {
@@ -39,7 +41,7 @@ pub fn agent(
     Agent::new(AgentParts {
         bus,
         journal: Arc::new(journal),
-        executor: Arc::new(ProcessExecutor::new(keys.identity.name.clone())),
+        executor: Arc::new(ProcessExecutor::new(keys.identity.name.clone()).with_rules(rules)),
         clock: Arc::new(SystemClock),
         key: Arc::new(keys.key),
         root: keys.identity.root,

@@ -33,7 +33,7 @@ use crate::auth::keys::SigningKey;
 use crate::clock::Timestamp;
 use crate::id::{Digest, Identity, InstanceId, JobId, PublicKey, SealingKey};
 use crate::job::limits::HELLO_EVERY;
-use crate::job::{AgentFacts, Failure, Labels, Operation};
+use crate::job::{AgentFacts, Failure, Labels, Operation, Submitter};
 use crate::message::{Readiness, RegistrationRefusal, ToAgent};
 use check::Clocks;
 use drain::Drain;
@@ -45,8 +45,8 @@ use writes::Writes;
 pub use event::{Action, CommitId, Drained, Event, Finished, Notice, Now, Output};
 pub(in crate::agent) use timers::pause_after;
 
-/// What decides, on this host alone, whether an operation may be performed here at all.
-pub type Admit = Arc<dyn Fn(&Operation) -> Result<(), Failure> + Send + Sync>;
+/// What decides, on this host alone, whether an operation may be performed here at all, for who asked.
+pub type Admit = Arc<dyn Fn(&Operation, &Submitter) -> Result<(), Failure> + Send + Sync>;
 
 /// What a machine is given beside its journal.
 #[derive(Clone)]

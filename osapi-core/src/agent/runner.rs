@@ -22,9 +22,8 @@ use tokio_util::sync::CancellationToken;
 use super::machine::{Action, Config, Drained, Event, Machine, Notice, Now};
 use super::spool;
 use crate::blocking::blocking;
-use crate::executor::{Executor, Stopper};
+use crate::executor::Stopper;
 use crate::id::{InstanceId, JobId};
-use crate::job::{Failure, Operation};
 use crate::message::{Readiness, RegistrationRefusal};
 use line::Line;
 use voice::{Said, Voice};
@@ -113,7 +112,7 @@ impl Agent {
             facts: self.parts.facts.clone(),
             slots: limits.slots,
             queue: limits.queue,
-            admit: Arc::new(move |operation| supported(&*executor, operation)),
+            admit: Arc::new(move |operation, submitter| executor.admit(operation, submitter)),
             drain_grace: limits.drain_grace,
         };
         Ok(Machine::new(config, header, entries))
@@ -135,14 +134,6 @@ impl Agent {
         blocking(discard).await.map_err(error)?;
         Ok(needed.into_iter().collect())
     }
-}
-
-fn supported(executor: &dyn Executor, operation: &Operation) -> Result<(), Failure> {
-    if executor.supports(operation) {
-        return Ok(());
-    }
-    let message = format!("this agent cannot perform '{}' operations", operation.kind());
-    Err(Failure::new("unsupported", message))
 }
 
 /// The loop and what belongs to it.

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::id::JobId;
 use crate::job::report::Stream;
-use crate::job::{Operation, Outcome};
+use crate::job::{Failure, Operation, Outcome, Submitter};
 
 /// What is to be done now. It was checked, journaled and is due.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Task {
     pub job: JobId,
     /// What is done.
     pub operation: Operation,
+    /// Who asked, by the word of the controller that signed the order.
+    pub submitter: Submitter,
 }
 
 /// How to find what an execution left behind after the agent crashed. Kept in the agent's journal.
@@ -102,8 +104,12 @@ pub trait Events: Send + Sync {
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait Executor: Send + Sync + 'static {
-    /// Whether it can perform `operation` at all. Asked before anything is journaled.
-    fn supports(&self, operation: &Operation) -> bool;
+    /// Whether it would perform `operation` for `submitter`, as far as the order alone tells. Asked before anything is journaled; never
+    /// blocks.
+    ///
+    /// # Errors
+    /// Why it would not.
+    fn admit(&self, operation: &Operation, submitter: &Submitter) -> Result<(), Failure>;
 
     /// Performs `task` to its end and tells how it ended. It returns [`Outcome::TimedOut`], [`Outcome::Cancelled`] or (on shutdown)
     /// [`Outcome::Lost`] when `stop` made it end, and [`Outcome::Rejected`] when it could not be started. Nothing of it is left when it
@@ -115,4 +121,10 @@ pub trait Executor: Send + Sync + 'static {
     /// # Errors
     /// When something is left that could not be ended.
     async fn end_leftovers(&self, handle: &Handle) -> std::io::Result<()>;
+}
+
+/// An executor cannot perform operations of this kind.
+fn unsupported(operation: &Operation) -> Failure {
+    let message = format!("this agent cannot perform '{}' operations", operation.kind());
+    Failure::new("unsupported", message)
 }

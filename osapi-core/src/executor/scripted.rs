@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::{Events, Executor, Handle, Stop, StopReason, Task};
 use crate::id::JobId;
 use crate::job::report::{Failure, Step, Stream};
-use crate::job::{Operation, Outcome};
+use crate::job::{Operation, Outcome, Submitter};
 
 /// Performs each operation as a [`Script`] says, and remembers what it was asked.
 ///
@@ -248,9 +248,12 @@ fn name_of(operation: &Operation) -> &str {
 
 #[async_trait]
 impl Executor for ScriptedExecutor {
-    fn supports(&self, operation: &Operation) -> bool {
+    fn admit(&self, operation: &Operation, _: &Submitter) -> Result<(), Failure> {
         let name = name_of(operation);
-        !self.scripts().unsupported.iter().any(|unsupported| unsupported == name)
+        match self.scripts().unsupported.iter().any(|unsupported| unsupported == name) {
+            true => Err(super::unsupported(operation)),
+            false => Ok(()),
+        }
     }
 
     async fn execute(&self, task: Task, events: std::sync::Arc<dyn Events>, stop: Stop) -> Outcome {
@@ -300,7 +303,8 @@ mod tests {
 
     fn task(program: &str) -> Task {
         let job = JobId::new(Timestamp::from_unix_millis(1));
-        Task { job, operation: Operation::Exec(Exec::new(program)) }
+        let submitter = Submitter { subject: "a".into(), token_id: "t".into(), roles: Vec::new() };
+        Task { job, operation: Operation::Exec(Exec::new(program)), submitter }
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,7 +19,9 @@ use osapi_core::executor::process::ProcessExecutor;
 use osapi_core::executor::{Executor as _, MockEvents, MockExecutor, Stop, Task};
 use osapi_core::id::{JobId, SealingKey, StoreId};
 use osapi_core::job::report::Stream;
-use osapi_core::job::{AgentFacts, Exec, JobStatus, Labels, Operation, Outcome, Shell, Target};
+use osapi_core::job::{
+    AgentFacts, Exec, JobStatus, Labels, Operation, Outcome, Shell, Submitter, Target,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +30,11 @@ const START: Timestamp = Timestamp::from_unix_millis(1_800_000_000_000);
 
 fn me() -> Permit {
     Permit::for_tests("ann", [Permission::COMMAND_EXECUTE, Permission::AGENT_READ])
+}
+
+fn task(job: JobId, operation: Operation) -> Task {
+    let submitter = Submitter { subject: "ann".into(), token_id: "t".into(), roles: Vec::new() };
+    Task { job, operation, submitter }
 }
 
 fn submission(operation: Operation, clock: &dyn Clock) -> Submission {
@@ -68,7 +75,7 @@ async fn an_executor_is_asked_once_however_often_the_order_arrives() {
     let controller = controller(store, Arc::clone(&bus), Arc::clone(&clock), &root, job_key).await;
 
     let mut executor = MockExecutor::new();
-    executor.expect_supports().return_const(true);
+    executor.expect_admit().returning(|_, _| Ok(()));
     executor.expect_end_leftovers().never();
     executor
         .expect_execute()
@@ -139,7 +146,7 @@ async fn a_process_tells_of_its_start_before_anything_else() {
     let operation = Operation::Shell(Shell::new("echo out; echo err >&2; exit 3"));
     let (_stopper, stop) = Stop::channel();
     let executor = ProcessExecutor::new("local".parse().unwrap());
-    let outcome = executor.execute(Task { job, operation }, Arc::new(events), stop).await;
+    let outcome = executor.execute(task(job, operation), Arc::new(events), stop).await;
     assert_eq!(outcome, Outcome::Exited { code: 3 });
     assert_eq!(*written.lock().unwrap(), (b"out\n".to_vec(), b"err\n".to_vec()));
 }
@@ -154,7 +161,7 @@ async fn a_program_that_cannot_start_tells_of_no_start() {
     let operation = Operation::Exec(Exec::new("/no/such/program"));
     let (_stopper, stop) = Stop::channel();
     let executor = ProcessExecutor::new("local".parse().unwrap());
-    let outcome = executor.execute(Task { job, operation }, Arc::new(events), stop).await;
+    let outcome = executor.execute(task(job, operation), Arc::new(events), stop).await;
     assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
 }
 

@@ -13,6 +13,7 @@ mod metrics;
 mod nats;
 mod operators;
 mod person;
+mod policy;
 mod processes;
 mod restart;
 mod roles;

@@ -1,5 +1,6 @@
 //! `osapi-agent`: from what is typed to how it ended.
 
+mod check;
 mod words;
 
 use std::path::PathBuf;
@@ -8,9 +9,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use osapi_core::agent::{AgentError, Drained};
 use osapi_core::backend::nats::Nats;
+use osapi_core::executor::process::RulesInForce;
 use osapi_core::job::limits::KILL_GRACE;
 use osapi_core::message::{Readiness, RegistrationRefusal};
 use osapi_service::config::Config;
@@ -20,11 +22,13 @@ use osapi_service::invitation::Invitation;
 use osapi_service::keystore::AgentKeys;
 use osapi_service::signals::Shutdown;
 use osapi_service::{nats, startup};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::member::{Joining, Member, MemberError};
+use crate::policy::Keeper;
 use crate::{Home, agent, prepare_this_process, told, until_refused};
 use words::Who;
 
@@ -37,8 +41,10 @@ const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Run the commands that a fleet orders on this host.
 #[derive(Debug, Parser)]
-#[command(name = "osapi-agent", version)]
+#[command(name = "osapi-agent", version, args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Configuration file [default: /etc/osapi/agent.yaml, if it exists]
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     file: Option<PathBuf>,
@@ -56,10 +62,26 @@ struct Args {
     debug: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The local policy: what this host performs, whoever orders it
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Check the policy, and explain what it says of a command
+    Check(check::Args),
+}
+
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    let mut args = Args::parse();
+    if let Some(Command::Policy(PolicyCommand::Check(args))) = args.command.take() {
+        return check::run(args);
+    }
     if args.show_key {
         return startup::end(show_key(args.data_dir));
     }
@@ -88,6 +110,12 @@ async fn run(args: Args) -> Result<(), Fault> {
     let config = startup::begin(args.file, DEFAULT_FILE, args.debug)?.config;
     let shutdown = Shutdown::on_signals()
         .map_err(|error| Fault::because("cannot take over signals", &error))?;
+    let hangup = signal(SignalKind::hangup())
+        .map_err(|error| Fault::because("cannot take over signals", &error))?;
+    let (keeper, rules) =
+        Keeper::new(config.agent.policy.clone()).map_err(|error| words::no_policy(&error))?;
+    let mut chores = JoinSet::new();
+    chores.spawn(keeper.follow(hangup));
     let invitation = args.join.as_deref().map(Invitation::read).transpose();
     let invitation = invitation.map_err(|error| words::no_invitation(&error))?;
     let layout = locate(args.data_dir)?;
@@ -103,7 +131,7 @@ async fn run(args: Args) -> Result<(), Fault> {
     let identity = &member.keys.identity;
     let named = identity.check_name(&layout.agent(), config.agent.name.as_ref());
     named.map_err(|error| words::other_name(&error))?;
-    let ended = on_member(member, joining, &config, &layout, shutdown.token()).await;
+    let ended = on_member(member, joining, &config, rules, &layout, shutdown.token()).await;
     drop(dir);
     ended
 }
@@ -113,6 +141,7 @@ async fn on_member(
     member: Member,
     mut joining: Option<Joining>,
     config: &Config,
+    rules: RulesInForce,
     layout: &Layout,
     stop: CancellationToken,
 ) -> Result<(), Fault> {
@@ -125,7 +154,7 @@ async fn on_member(
     };
     let nats = connected?;
     let who = Who::of(&member, layout);
-    let mut running = Running::start(member, config, layout, &nats).await?;
+    let mut running = Running::start(member, config, rules, layout, &nats).await?;
     tokio::select! {
         () = until_ready(running.readiness.clone(), &who) => {}
         why = until_refused(running.refusal.clone()), if joining.is_some() => {
@@ -177,6 +206,7 @@ impl Running {
     async fn start(
         member: Member,
         config: &Config,
+        rules: RulesInForce,
         layout: &Layout,
         nats: &Nats,
     ) -> Result<Self, Fault> {
@@ -186,13 +216,13 @@ impl Running {
             .await
             .map_err(|panic| Fault::because("cannot open the data directory", &panic))?
             .map_err(|error| Fault::because("cannot start", &error))?;
-        let bus = Arc::new(nats.bus());
-        let new = agent(home, bus, nats.denials(), &config.agent, labels, startup::hostname());
+        let (bus, config, host) = (Arc::new(nats.bus()), &config.agent, startup::hostname());
+        let new = agent(home, bus, nats.denials(), config, rules, labels, host);
         let (readiness, refusal) = (new.readiness(), new.refusal());
         let stop = CancellationToken::new();
         let mut agent = JoinSet::new();
         agent.spawn(new.run(stop.clone()));
-        let end_within = config.agent.drain + KILL_GRACE + END_WITHIN;
+        let end_within = config.drain + KILL_GRACE + END_WITHIN;
         Ok(Self { agent, readiness, refusal, stop, end_within })
     }
 

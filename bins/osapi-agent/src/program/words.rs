@@ -9,6 +9,7 @@ use osapi_service::invitation::InvitationError;
 use osapi_service::keystore::{AgentKeys, KeyError};
 
 use crate::member::{Member, MemberError};
+use crate::policy::PolicyError;
 
 /// An agent, as it is spoken of.
 pub(super) struct Who {
@@ -106,6 +107,11 @@ pub(super) fn no_data_dir(error: &DataDirError) -> Fault {
         DataDirError::NotWritable { .. } => fault.hint("choose another one with --data-dir"),
         _ => fault,
     }
+}
+
+/// There is a policy that is not taken.
+pub(super) fn no_policy(error: &PolicyError) -> Fault {
+    Fault::lines(error).exit(Fault::USAGE)
 }
 
 /// There is no agent.

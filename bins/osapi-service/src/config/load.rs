@@ -126,8 +126,9 @@ impl Document {
     }
 }
 
-/// The parser's message and excerpt, with the file's name.
-fn message(error: &serde_saphyr::Error, path: &Path) -> String {
+/// What is wrong with the YAML in the file at `path`, and where: the parser's message and excerpt.
+#[must_use]
+pub fn message(error: &serde_saphyr::Error, path: &Path) -> String {
     let text = error.render_with_formatter(&UserMessageFormatter);
     let text = text.replacen("--> <input>:", &format!("--> {}:", path.display()), 1);
     text.strip_prefix("error: ").map(ToOwned::to_owned).unwrap_or(text)

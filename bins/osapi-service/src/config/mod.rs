@@ -16,7 +16,7 @@ mod tree;
 mod unknown;
 
 pub use environment::{RESERVED, UnknownVariable, variables};
-pub use load::{DEFAULT_FILE, Loaded, Source, load};
+pub use load::{DEFAULT_FILE, Loaded, Source, load, message};
 pub use model::{Agent, Api, Config, Format, Jobs, Level, Log, Role, Security, Server, Store};
 pub use nats::{Nats, Tls};
 pub use problem::{ConfigError, Problem};

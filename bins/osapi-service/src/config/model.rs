@@ -39,7 +39,8 @@ pub struct Config {
 impl Config {
     /// Makes every relative path one below `directory`.
     pub(super) fn anchor(&mut self, directory: &Path) {
-        for path in self.nats.paths().into_iter().chain([&mut self.api.server.keys]).flatten() {
+        let others = [&mut self.api.server.keys, &mut self.agent.policy];
+        for path in self.nats.paths().into_iter().chain(others).flatten() {
             // An absolute path stays as it is.
             *path = directory.join(&*path);
         }
@@ -179,6 +180,8 @@ pub struct Agent {
     /// How long running commands may take to end once the agent stops: at most 10 min.
     #[serde(with = "text::duration")]
     pub drain: Duration,
+    /// The file with its local policy; `/etc/osapi/policy.yaml` if absent, if that exists.
+    pub policy: Option<PathBuf>,
 }
 
 impl Agent {
@@ -200,6 +203,7 @@ impl Default for Agent {
             slots: limits::SLOTS_DEFAULT,
             output_kept: limits::OUTPUT_KEPT_DEFAULT as u64,
             drain: Duration::from_secs(30),
+            policy: None,
         }
     }
 }

@@ -15,6 +15,7 @@ use osapi_service::keystore::KeyError;
 use super::access::AccessError;
 use super::node::READY_WITHIN;
 use crate::error::CliError;
+use crate::exit::Exit;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,8 @@ pub(crate) enum NodeError {
     Store(#[from] embedded::OpenError),
     #[error(transparent)]
     Founding(#[from] FoundingError),
+    #[error(transparent)]
+    Policy(#[from] osapi_agent::policy::PolicyError),
     #[error(transparent)]
     Home(#[from] osapi_agent::HomeError),
     #[error("cannot join the bus")]
@@ -57,6 +60,9 @@ pub(crate) enum NodeError {
 
 impl From<NodeError> for CliError {
     fn from(error: NodeError) -> Self {
+        if let NodeError::Policy(error) = &error {
+            return Self::lines(error).exit(Exit::USAGE);
+        }
         let told = Self::because("cannot start", &error);
         match &error {
             NodeError::DataDir(DataDirError::InUse { .. }) => told.hint(

@@ -1,8 +1,10 @@
 //! What a node has on disk: one directory, locked, with keys, store and journal.
 
+use osapi_agent::policy;
 use osapi_core::backend::Bucket;
 use osapi_core::backend::embedded::{Cap, EmbeddedStore, Limits};
 use osapi_core::clock::{Clock as _, SystemClock};
+use osapi_core::executor::process::RulesInForce;
 use osapi_service::config::Config;
 use osapi_service::datadir::DataDir;
 use osapi_service::keystore::{AgentKeys, AgentSetup, Keys};
@@ -17,6 +19,8 @@ pub(crate) struct Home {
     pub(crate) keys: Keys,
     /// The agent's part.
     pub(crate) agent: osapi_agent::Home,
+    /// What the agent may perform.
+    pub(crate) rules: RulesInForce,
     /// The durable records.
     pub(crate) store: EmbeddedStore,
 }
@@ -28,6 +32,7 @@ impl Home {
     /// When the keys, the store or the journal cannot be used. They are left as they are.
     pub(crate) fn open(dir: DataDir, config: &Config, hostname: &str) -> Result<Self, NodeError> {
         let layout = dir.layout();
+        let rules = policy::for_good(policy::load(config.agent.policy.as_deref())?);
         let keys = Keys::open_or_create(layout, SystemClock.wall())?;
         let name = config.agent.name.as_ref();
         let setup = AgentSetup { root: keys.root.public(), name, hostname };
@@ -37,7 +42,7 @@ impl Home {
         // Output is what grows; what is decided by stays, whatever a command prints.
         let limits = Limits::default().with_cap(Bucket::Output, cap);
         let store = EmbeddedStore::open(&layout.path().join("store.redb"), limits)?;
-        Ok(Self { dir, keys, agent, store })
+        Ok(Self { dir, keys, agent, rules, store })
     }
 }
 

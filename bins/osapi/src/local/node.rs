@@ -114,7 +114,7 @@ impl Node {
         hostname: String,
     ) -> Result<(Self, Signs), NodeError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let Home { dir, keys, agent, store } = home;
+        let Home { dir, keys, agent, rules, store } = home;
         let (store, bus) = (Arc::new(store), Arc::new(EmbeddedBus::new()));
         let (fleet, root) = (keys.fleet(), keys.root.public());
         let address = listener
@@ -140,7 +140,7 @@ impl Node {
         let name = agent.keys.identity.name.clone();
         let labels = plan.config.agent.labels();
         let (config, host) = (&plan.config.agent, hostname.clone());
-        let agent = osapi_agent::agent(agent, bus, never_denied(), config, labels, host);
+        let agent = osapi_agent::agent(agent, bus, never_denied(), config, rules, labels, host);
         let signs = Signs { readiness: agent.readiness(), refusal: agent.refusal() };
         let limits = osapi_server::Limits::of(&plan.config.api.server);
         let server = osapi_server::Server {

@@ -11,7 +11,7 @@ use crate::auth::keys::SigningKey;
 use crate::executor::Handle;
 use crate::id::{Digest, FleetId, Nonce, PublicKey};
 use crate::job::report::Stream;
-use crate::job::{Exec, Operation};
+use crate::job::{Exec, Operation, Submitter};
 
 fn binding() -> Binding {
     Binding {
@@ -31,6 +31,15 @@ fn record(stage: Stage) -> Record {
     Record { body: Some(Digest::of(b"order")), not_after, nonce: None, stage }
 }
 
+fn submitter() -> Submitter {
+    Submitter { subject: "ann".into(), token_id: "t".into(), roles: vec!["admin".into()] }
+}
+
+fn accepted(submitter: Submitter, cancelled: bool) -> Stage {
+    let (operation, submitter) = (Operation::Exec(Exec::new("ls")), Box::new(submitter));
+    Stage::Accepted { operation, submitter, cancelled }
+}
+
 fn ended() -> Ended {
     let chunked = vec![Chunked { stream: Stream::Stderr, kept: 9, sha256: Digest::of(b"kept") }];
     let at = Timestamp::from_unix_millis(1_700_000_000_001);
@@ -41,12 +50,12 @@ fn ended() -> Ended {
 fn stages() -> Vec<Stage> {
     let handle = Handle { job: job(3), detail: serde_json::json!({ "pid": 12, "start": 5 }) };
     vec![
-        Stage::Accepted { operation: Operation::Exec(Exec::new("ls")), cancelled: false },
+        accepted(submitter(), false),
         Stage::Starting,
         Stage::Running { handle, at: Timestamp::from_unix_millis(1_700_000_000_001) },
         Stage::Ended(ended()),
         Stage::Closed,
-        Stage::Accepted { operation: Operation::Exec(Exec::new("ls")), cancelled: true },
+        accepted(submitter(), true),
     ]
 }
 
@@ -256,8 +265,8 @@ async fn what_builds_before_the_claim_exchange_wrote_is_read() {
     );
     write_raw(&kept.path, "records", &name, &before);
     let entries = FileJournal::open(&kept.path, &binding()).unwrap().entries().await.unwrap();
-    let operation = Operation::Exec(Exec::new("ls"));
-    assert_eq!(entries[1].1, record(Stage::Accepted { operation, cancelled: false }));
+    let nobody = Submitter { subject: String::new(), token_id: String::new(), roles: Vec::new() };
+    assert_eq!(entries[1].1, record(accepted(nobody, false)));
     // And what needs no claim is written as it was then.
     let now = serde_json::to_string(&entries[1].1).unwrap();
     assert!(!now.contains("nonce") && !now.contains("cancelled"), "{now}");

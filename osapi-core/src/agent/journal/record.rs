@@ -6,8 +6,8 @@ use super::Change;
 use crate::clock::Timestamp;
 use crate::executor::Handle;
 use crate::id::{AgentName, Digest, FleetId, Identity, JournalId, Nonce, PublicKey};
-use crate::job::Operation;
 use crate::job::report::Stream;
+use crate::job::{Operation, Submitter};
 use crate::message::Seen;
 
 /// Whose journal it is. A journal that is found on another machine, or with another key, is not opened.
@@ -91,6 +91,9 @@ pub enum Stage {
     Accepted {
         /// What is to be done.
         operation: Operation,
+        /// Who asked. Nobody, where an earlier build wrote it: the local policy then allows what it allows to anybody.
+        #[serde(default = "nobody")]
+        submitter: Box<Submitter>,
         /// A cancel came while its claim was asked for: it does not start, whatever the answer.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         cancelled: bool,
@@ -132,4 +135,8 @@ pub struct Chunked {
     pub kept: u64,
     /// SHA-256 of the kept bytes.
     pub sha256: Digest,
+}
+
+fn nobody() -> Box<Submitter> {
+    Box::new(Submitter { subject: String::new(), token_id: String::new(), roles: Vec::new() })
 }

@@ -105,7 +105,7 @@ pub(super) fn judge(
     if let Err(invalid) = order.operation.validate() {
         return rejected(Failure::new("invalid", invalid.to_string()), Refusal::Policy);
     }
-    match admit(&order.operation) {
+    match admit(&order.operation, &order.submitter) {
         Ok(()) => Judgement::Take,
         Err(failure) => rejected(failure, Refusal::Policy),
     }

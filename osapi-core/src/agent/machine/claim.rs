@@ -26,16 +26,16 @@ impl Machine {
     /// A queued job that needs a claim has come to a slot.
     pub(super) fn claim(&mut self, job: JobId) {
         let Some(known) = self.jobs.get_mut(&job) else { return };
-        let Phase::Queued(operation) = &known.phase else { return };
-        let operation = Arc::clone(operation);
-        if let Err(failure) = (self.config.admit)(&operation) {
+        let Phase::Queued(task) = &known.phase else { return };
+        let task = Arc::clone(task);
+        if let Err(failure) = (self.config.admit)(&task.operation, &task.submitter) {
             return self.conclude_unstarted(job, Outcome::Rejected(failure));
         }
         if !self.session.is_up() {
             // The slot is for those that can use it meanwhile.
             return self.parked.push_back(job);
         }
-        known.phase = Phase::Claiming { operation, tries: 0 };
+        known.phase = Phase::Claiming { task, tries: 0 };
         self.busy += 1;
         self.ask_for_claim(job);
     }
@@ -47,8 +47,8 @@ impl Machine {
         let is_cancelled = *known.instead.get_or_insert(outcome) == Outcome::Cancelled;
         self.deadlines.remove(&(known.not_after, job));
         let was_queued = match &known.phase {
-            Phase::Queued(operation) => {
-                known.phase = Phase::Claiming { operation: Arc::clone(operation), tries: 0 };
+            Phase::Queued(task) => {
+                known.phase = Phase::Claiming { task: Arc::clone(task), tries: 0 };
                 true
             }
             _ => false,
@@ -92,9 +92,9 @@ impl Machine {
             return self.notice(Notice::AnswerIgnored(Some(job), why));
         };
         match (&known.phase, is_mine) {
-            (Phase::Claiming { operation, .. }, true) => {
-                let operation = Arc::clone(operation);
-                let starting = Phase::Starting { operation, was_queued: true };
+            (Phase::Claiming { task, .. }, true) => {
+                let task = Arc::clone(task);
+                let starting = Phase::Starting { task, was_queued: true };
                 self.granted(job, starting);
             }
             (Phase::Claiming { .. } | Phase::Queued(_), false) => self.close(job),
@@ -138,8 +138,8 @@ impl Machine {
         let jobs: Vec<_> = self.open.iter().filter(claims_a_start).copied().collect();
         for job in jobs.into_iter().rev() {
             let Some(known) = self.jobs.get_mut(&job) else { continue };
-            let Phase::Claiming { operation, .. } = &known.phase else { continue };
-            known.phase = Phase::Queued(Arc::clone(operation));
+            let Phase::Claiming { task, .. } = &known.phase else { continue };
+            known.phase = Phase::Queued(Arc::clone(task));
             self.timers.clear(Wake::Claim(job));
             self.queue.push_front(job);
             self.free_slot(job);

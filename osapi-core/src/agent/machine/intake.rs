@@ -9,7 +9,7 @@ use crate::agent::journal::Change;
 use crate::auth::envelope::Signed;
 use crate::auth::keys::KeyUse;
 use crate::auth::merkle::Membership;
-use crate::executor::StopReason;
+use crate::executor::{StopReason, Task};
 use crate::id::{Digest, JobId, Nonce};
 use crate::job::limits::{QUEUE_FOR_MAX, SKEW_MAX};
 use crate::job::record::VERSION;
@@ -107,7 +107,8 @@ impl Machine {
         }
         self.bodies.insert(body, order.job);
         let nonce = (order.claim != ClaimRule::None).then(Nonce::random);
-        let phase = Phase::Accepting(Arc::new(order.operation));
+        let Order { operation, submitter, .. } = order;
+        let phase = Phase::Accepting(Arc::new(Task { job: order.job, operation, submitter }));
         let (body, not_after, instead) = (Some(body), order.not_after, None);
         self.jobs.insert(order.job, Job { body, not_after, nonce, instead, phase });
         self.open.insert(order.job);

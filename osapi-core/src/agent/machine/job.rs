@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::agent::journal::{Ended, Record, Stage};
 use crate::agent::upload::Upload;
 use crate::clock::Timestamp;
-use crate::executor::Handle;
+use crate::executor::{Handle, Task};
 use crate::id::{Digest, Nonce};
-use crate::job::{Operation, Outcome};
+use crate::job::Outcome;
 use crate::message::{ReceiptKind, Refusal};
 
 /// One job.
@@ -26,14 +26,14 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) enum Phase {
     /// `accepted` is being synced.
-    Accepting(Arc<Operation>),
+    Accepting(Arc<Task>),
     /// It waits for a slot.
-    Queued(Arc<Operation>),
+    Queued(Arc<Task>),
     /// Its claim is asked for: with a slot if it is to start, without one if it is to end [without a start](Job::instead).
-    Claiming { operation: Arc<Operation>, tries: u32 },
+    Claiming { task: Arc<Task>, tries: u32 },
     /// `starting` is being synced. Nothing is performed yet.
     Starting {
-        operation: Arc<Operation>,
+        task: Arc<Task>,
         /// Whether an earlier commit has `accepted`.
         was_queued: bool,
     },
@@ -88,12 +88,13 @@ impl Job {
 
     pub(super) fn record(&self) -> Record {
         let stage = match &self.phase {
-            Phase::Accepting(operation)
-            | Phase::Queued(operation)
-            | Phase::Claiming { operation, .. } => Stage::Accepted {
-                operation: Operation::clone(operation),
-                cancelled: self.instead == Some(Outcome::Cancelled),
-            },
+            Phase::Accepting(task) | Phase::Queued(task) | Phase::Claiming { task, .. } => {
+                Stage::Accepted {
+                    operation: task.operation.clone(),
+                    submitter: task.submitter.clone().into(),
+                    cancelled: self.instead == Some(Outcome::Cancelled),
+                }
+            }
             Phase::Starting { .. } | Phase::Launched | Phase::Leftovers { at: None, .. } => {
                 Stage::Starting
             }

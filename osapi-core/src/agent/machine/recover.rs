@@ -6,6 +6,7 @@ use super::claim::closed_until;
 use super::outcome::bare_handle;
 use super::{Delivery, Job, Machine, Phase};
 use crate::agent::journal::{Record, Stage};
+use crate::executor::Task;
 use crate::id::JobId;
 use crate::job::Outcome;
 
@@ -22,13 +23,16 @@ impl Machine {
         let Record { body, not_after, nonce, stage } = record;
         let is_cancelled = matches!(stage, Stage::Accepted { cancelled: true, .. });
         let phase = match stage {
-            Stage::Accepted { operation, cancelled: true } if nonce.is_some() => {
-                Phase::Claiming { operation: Arc::new(operation), tries: 0 }
+            Stage::Accepted { operation, submitter, cancelled: true } if nonce.is_some() => {
+                Phase::Claiming {
+                    task: Arc::new(Task { job, operation, submitter: *submitter }),
+                    tries: 0,
+                }
             }
-            Stage::Accepted { operation, .. } => {
+            Stage::Accepted { operation, submitter, .. } => {
                 self.queue.push_back(job);
                 self.deadlines.insert((not_after, job));
-                Phase::Queued(Arc::new(operation))
+                Phase::Queued(Arc::new(Task { job, operation, submitter: *submitter }))
             }
             Stage::Starting => Phase::Leftovers { handle: bare_handle(job), at: None, tries: 0 },
             Stage::Running { handle, at } => Phase::Leftovers { handle, at: Some(at), tries: 0 },

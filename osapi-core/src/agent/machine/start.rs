@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::writes::After;
 use super::{Action, Drain, Machine, Phase, Wake};
-use crate::executor::{StopReason, Task};
+use crate::executor::StopReason;
 use crate::id::JobId;
 use crate::job::Outcome;
 use crate::message::ReceiptKind;
@@ -26,12 +26,12 @@ impl Machine {
         if known.nonce.is_some() {
             return self.claim(job);
         }
-        let (operation, was_queued) = match &known.phase {
-            Phase::Accepting(operation) => (Arc::clone(operation), false),
-            Phase::Queued(operation) => (Arc::clone(operation), true),
+        let (task, was_queued) = match &known.phase {
+            Phase::Accepting(task) => (Arc::clone(task), false),
+            Phase::Queued(task) => (Arc::clone(task), true),
             _ => return,
         };
-        known.phase = Phase::Starting { operation, was_queued };
+        known.phase = Phase::Starting { task, was_queued };
         self.deadlines.remove(&(known.not_after, job));
         self.busy += 1;
         self.put(job);
@@ -41,8 +41,8 @@ impl Machine {
     /// `accepted` is synced.
     pub(super) fn accepted(&mut self, job: JobId) {
         let Some(known) = self.jobs.get_mut(&job) else { return };
-        let Phase::Accepting(operation) = &known.phase else { return };
-        known.phase = Phase::Queued(Arc::clone(operation));
+        let Phase::Accepting(task) = &known.phase else { return };
+        known.phase = Phase::Queued(Arc::clone(task));
         self.accepting -= 1;
         self.deadlines.insert((known.not_after, job));
         self.queue.push_back(job);
@@ -77,19 +77,18 @@ impl Machine {
     pub(super) fn may_start(&mut self, job: JobId) {
         let clocks = self.clocks();
         let Some(known) = self.jobs.get_mut(&job) else { return };
-        let Phase::Starting { operation, .. } = &known.phase else { return };
+        let Phase::Starting { task, .. } = &known.phase else { return };
         if let Some(outcome) = known.instead.clone() {
             return self.conclude_unstarted(job, outcome);
         }
         if clocks.passed(known.not_after) {
             return self.conclude_unstarted(job, Outcome::Expired);
         }
-        let operation = Arc::clone(operation);
-        let timeout = Duration::from_secs(operation.timeout_s().into());
+        let task = Arc::clone(task);
+        let timeout = Duration::from_secs(task.operation.timeout_s().into());
         known.phase = Phase::Launched;
         self.timers.set(Wake::Timeout(job), self.now.boottime + timeout);
-        let operation = Arc::unwrap_or_clone(operation);
-        self.do_it(Action::Start(Task { job, operation }));
+        self.do_it(Action::Start(Arc::unwrap_or_clone(task)));
     }
 
     pub(super) fn time_out(&mut self, job: JobId) {

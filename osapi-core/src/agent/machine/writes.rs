@@ -135,9 +135,9 @@ impl Machine {
     fn not_journaled(&mut self, job: JobId) {
         let Some(known) = self.jobs.get_mut(&job) else { return };
         match &known.phase {
-            Phase::Starting { operation, was_queued: true } => {
-                let operation = Arc::clone(operation);
-                known.phase = Phase::Queued(operation);
+            Phase::Starting { task, was_queued: true } => {
+                let task = Arc::clone(task);
+                known.phase = Phase::Queued(task);
                 self.deadlines.insert((known.not_after, job));
                 self.queue.push_front(job);
                 self.busy -= 1;

@@ -1,6 +1,6 @@
 //! Real commands of this machine.
 //!
-//! A command is looked up (`program`) and started (`start`) with a clean `environment`; its output is drained (`pipes`) while it runs
+//! A command is looked up (`program`), allowed by the rules of the host where there are some (`guard`), and started (`start`) with a clean `environment`; its output is drained (`pipes`) while it runs
 //! (`run`), until nothing of its `tree` is left. Its `members` are found wherever they went: into a `cgroup` of its own, below this process (`children`), or anywhere in
 //! /proc (`procfs`). [`prepare_this_process`] is for the program around it. Needs Linux 5.3.
 
@@ -8,6 +8,7 @@ mod cgroup;
 mod children;
 mod environment;
 mod facts;
+mod guard;
 mod leftovers;
 mod members;
 mod pipes;
@@ -24,10 +25,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use self::cgroup::Cgroups;
 use self::environment::User;
 pub use self::facts::of_this_host as facts_of_this_host;
+use self::guard::Guard;
+pub use self::guard::{Resolved, Rules, RulesInForce, resolve};
 pub use self::prepare::prepare_this_process;
 use self::program::Command;
 use self::run::Limits;
@@ -36,7 +40,7 @@ use crate::blocking::blocking;
 use crate::id::{AgentName, JobId};
 use crate::job::limits::KILL_GRACE;
 use crate::job::report::Failure;
-use crate::job::{Operation, Outcome};
+use crate::job::{Operation, Outcome, Submitter};
 
 /// One job on one host: where a machine has the agents of several, each runs it, and each ends its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +56,7 @@ pub struct ProcessExecutor {
     user: User,
     cgroups: Option<Cgroups>,
     limits: Limits,
+    rules: RulesInForce,
 }
 
 impl ProcessExecutor {
@@ -65,13 +70,21 @@ impl ProcessExecutor {
             contain_after: Duration::from_millis(20),
             kill_wait: Duration::from_secs(5),
         };
-        Self { host, user: User::current(), cgroups: Cgroups::detect(), limits }
+        let rules = watch::channel(None).1;
+        Self { host, user: User::current(), cgroups: Cgroups::detect(), limits, rules }
     }
 
     /// With `grace` between SIGTERM and SIGKILL.
     #[must_use]
     pub fn with_kill_grace(mut self, grace: Duration) -> Self {
         self.limits.kill_grace = grace;
+        self
+    }
+
+    /// Under the rules of this host. A command that they allow is executed as the file, and in the directory, that they were asked about.
+    #[must_use]
+    pub fn with_rules(mut self, rules: RulesInForce) -> Self {
+        self.rules = rules;
         self
     }
 
@@ -85,21 +98,27 @@ impl ProcessExecutor {
 
 #[async_trait]
 impl Executor for ProcessExecutor {
-    fn supports(&self, operation: &Operation) -> bool {
-        match operation {
-            Operation::Exec(_) | Operation::Shell(_) | Operation::Facts => true,
-            Operation::Custom(_) => false,
+    fn admit(&self, operation: &Operation, submitter: &Submitter) -> Result<(), Failure> {
+        if let Operation::Custom(_) = operation {
+            return Err(super::unsupported(operation));
         }
+        let rules = self.rules.borrow().clone();
+        rules.map_or(Ok(()), |rules| rules.admit(operation, submitter, None))
     }
 
     async fn execute(&self, task: Task, events: Arc<dyn Events>, stop: Stop) -> Outcome {
         let job = task.job;
         let execution = Execution { job, host: self.host.clone() };
         let group = self.cgroups.as_ref().map(|cgroups| cgroups.of(&execution));
+        let rules = self.rules.borrow().clone();
+        let guard = rules.map(|rules| Guard::new(rules, &task));
         let command = match task.operation {
             Operation::Exec(exec) => Command::exec(execution, exec, &self.user),
             Operation::Shell(shell) => Command::shell(execution, shell, &self.user),
             Operation::Facts => {
+                if let Err(failure) = guard.map_or(Ok(()), |guard| guard.admit(None)) {
+                    return Outcome::Rejected(failure);
+                }
                 events.started(Handle { job, detail: Value::Null }).await;
                 return facts().await;
             }
@@ -108,7 +127,7 @@ impl Executor for ProcessExecutor {
                 return Outcome::Rejected(Failure::new("unsupported", message));
             }
         };
-        run::run(command, group, self.limits, &*events, stop).await
+        run::run(command, guard, group, self.limits, &*events, stop).await
     }
 
     async fn end_leftovers(&self, handle: &Handle) -> std::io::Result<()> {

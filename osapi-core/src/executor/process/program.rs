@@ -110,7 +110,7 @@ fn check_program(path: &Path) -> io::Result<()> {
     Ok(access(path, Access::EXEC_OK)?)
 }
 
-fn start_failed(step: Step, what: &str, path: &Path, err: &io::Error) -> Failure {
+pub(super) fn start_failed(step: Step, what: &str, path: &Path, err: &io::Error) -> Failure {
     let reason = err.to_string();
     // The number has a field of its own.
     let reason = reason.split(" (os error").next().unwrap_or_default();

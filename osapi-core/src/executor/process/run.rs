@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cgroup::Cgroup;
 use super::children::Leader;
+use super::guard::Guard;
 use super::members::Reach;
 use super::program::Command;
 use super::start::{Detail, Started, start};
@@ -40,6 +41,7 @@ pub(super) struct Limits {
 /// Starts `command`, follows it to its end, and ends what it leaves behind.
 pub(super) async fn run(
     command: Command,
+    guard: Option<Guard>,
     group: Option<Cgroup>,
     limits: Limits,
     events: &dyn Events,
@@ -47,10 +49,11 @@ pub(super) async fn run(
 ) -> Outcome {
     let execution = command.execution.clone();
     let job = execution.job;
-    let Started { leader, mark, exit, pipes } = match blocking(move || start(&command)).await {
-        Ok(started) => started,
-        Err(outcome) => return outcome,
-    };
+    let Started { leader, mark, exit, pipes } =
+        match blocking(move || start(&command, guard.as_ref())).await {
+            Ok(started) => started,
+            Err(outcome) => return outcome,
+        };
     let detail = Detail::new(mark, group.as_ref()).to_value();
     let groups = Groups { planned: group, joined: Vec::new() };
     let reach = Reach::of_this_process();

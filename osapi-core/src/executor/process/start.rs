@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::{PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -13,12 +12,13 @@ use tokio::io::unix::AsyncFd;
 
 use super::cgroup::Cgroup;
 use super::children::Leader;
+use super::guard::{Guard, Way};
 use super::members::LeaderMark;
 use super::pipes::Pipes;
 use super::procfs;
 use super::program::Command;
 use super::system;
-use crate::job::Outcome;
+use crate::job::{Failure, Outcome};
 
 /// A command that was started.
 #[derive(Debug)]
@@ -62,10 +62,10 @@ impl Detail {
 ///
 /// # Errors
 /// `Rejected` if it was not started: which step, and the system's error. `Lost` if it was, and could not be watched.
-pub(super) fn start(command: &Command) -> Result<Started, Outcome> {
-    let program = command.locate().map_err(Outcome::Rejected)?;
-    let mut leader = Leader::start(|| spawn(command, &program))
-        .map_err(|err| Outcome::Rejected(command.failure(&program, &err)))?;
+pub(super) fn start(command: &Command, guard: Option<&Guard>) -> Result<Started, Outcome> {
+    let way = way(command, guard).map_err(Outcome::Rejected)?;
+    let mut leader = Leader::start(|| spawn(command, &way))
+        .map_err(|err| Outcome::Rejected(command.failure(&way.program, &err)))?;
     match watch(&mut leader) {
         Ok((mark, exit, pipes)) => Ok(Started { leader, mark, exit, pipes }),
         Err(err) => {
@@ -73,6 +73,14 @@ pub(super) fn start(command: &Command) -> Result<Started, Outcome> {
             abandon(leader);
             Err(Outcome::Lost)
         }
+    }
+}
+
+fn way(command: &Command, guard: Option<&Guard>) -> Result<Way, Failure> {
+    let program = command.locate()?;
+    match guard {
+        Some(guard) => guard.way(command, program),
+        None => Ok(Way { program, arg0: command.name.clone().into(), cwd: command.cwd.clone() }),
     }
 }
 
@@ -86,11 +94,11 @@ fn abandon(mut leader: Leader) {
 /// without `#!` under `/bin/sh`, silently. Without them it uses posix_spawn(3), which does not, and which costs the same from a
 /// process of any size. Descriptors are all close-on-exec.
 #[expect(clippy::disallowed_methods, reason = "this is the process executor")]
-fn spawn(command: &Command, program: &Path) -> io::Result<std::process::Child> {
-    std::process::Command::new(program)
-        .arg0(&command.name)
+fn spawn(command: &Command, way: &Way) -> io::Result<std::process::Child> {
+    std::process::Command::new(&way.program)
+        .arg0(&way.arg0)
         .args(&command.args)
-        .current_dir(&command.cwd)
+        .current_dir(&way.cwd)
         .env_clear()
         .envs(&command.env)
         .process_group(0)

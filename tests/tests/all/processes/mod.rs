@@ -11,6 +11,7 @@ mod membership;
 mod minute;
 mod outage;
 mod paused;
+mod policy;
 mod queue;
 mod restore;
 mod same;

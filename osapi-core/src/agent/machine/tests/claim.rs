@@ -6,7 +6,7 @@ use super::super::{Event, Notice};
 use super::world::*;
 use crate::agent::journal::Stage;
 use crate::id::{JobId, Nonce};
-use crate::job::{ClaimRule, Custom, Exec, Failure, Operation, Outcome};
+use crate::job::{ClaimRule, Custom, Exec, Failure, Operation, Outcome, Submitter};
 use crate::message::order::{AnswerKind, Order};
 use crate::message::{ReceiptKind, Refusal};
 
@@ -353,7 +353,8 @@ fn a_full_queue_is_busy_whatever_is_to_be_claimed() {
 fn a_policy_that_changed_with_a_restart_is_asked_again() {
     let mut world = World::ready();
     let order = claiming(&mut world, ClaimRule::Job);
-    world.config.admit = Arc::new(|_: &Operation| Err(Failure::new("policy", "not any more")));
+    world.config.admit =
+        Arc::new(|_: &Operation, _: &Submitter| Err(Failure::new("policy", "not any more")));
     world.crash();
     assert_eq!(claimed(&world.connect()), [order.job], "it may hold the claim");
     assert_eq!(reports(&world.tell(world.yours(order.job))), [order.job]);

@@ -8,6 +8,7 @@ mod crash;
 mod delivery;
 mod drain;
 mod intake;
+mod policy;
 mod property;
 mod seen;
 mod session;

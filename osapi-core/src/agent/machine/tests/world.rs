@@ -77,7 +77,7 @@ impl World {
             facts: AgentFacts::default(),
             slots: 2,
             queue: 3,
-            admit: Arc::new(|operation: &Operation| match operation {
+            admit: Arc::new(|operation: &Operation, _: &Submitter| match operation {
                 Operation::Custom(_) => Err(Failure::new("unsupported", "not here")),
                 _ => Ok(()),
             }),

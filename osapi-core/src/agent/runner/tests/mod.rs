@@ -284,7 +284,7 @@ async fn a_shutdown_stops_what_does_not_end() {
 async fn an_executor_that_panics_loses_one_execution_and_nothing_else() {
     let fleet = Fleet::new();
     let mut executor = MockExecutor::new();
-    executor.expect_supports().return_const(true);
+    executor.expect_admit().returning(|_, _| Ok(()));
     executor.expect_execute().returning(|_, _, _| panic!("a defect"));
     executor.expect_end_leftovers().times(1).returning(|_| Ok(()));
     let mut controller = fleet.controller().await;

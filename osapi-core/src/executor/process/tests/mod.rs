@@ -1,5 +1,6 @@
 //! Real processes. Limits are there to end a test that hangs; nothing asserts how long something takes.
 
+mod guard;
 mod leftovers;
 mod output;
 mod prepared;
@@ -20,7 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::executor::{Events, Executor, Handle, Stop, Stopper, Task};
 use crate::id::JobId;
 use crate::job::report::{Failure, Stream};
-use crate::job::{Exec, Operation, Outcome, Shell};
+use crate::job::{Exec, Operation, Outcome, Shell, Submitter};
 
 /// Everything that a command told.
 #[derive(Default)]
@@ -93,10 +94,8 @@ impl Run {
     fn of(job: JobId, executor: ProcessExecutor, operation: Operation) -> Self {
         let (seen, (stopper, stop)) = (Arc::new(Seen::default()), Stop::channel());
         let events = Arc::clone(&seen);
-        let task =
-            tokio::spawn(
-                async move { executor.execute(Task { job, operation }, events, stop).await },
-            );
+        let task = Task { job, operation, submitter: submitter() };
+        let task = tokio::spawn(async move { executor.execute(task, events, stop).await });
         Self { job, seen, stopper, task }
     }
 
@@ -107,6 +106,10 @@ impl Run {
     async fn end(self) -> (Outcome, Arc<Seen>) {
         (self.task.await.unwrap(), self.seen)
     }
+}
+
+fn submitter() -> Submitter {
+    Submitter { subject: "ann".into(), token_id: "t".into(), roles: vec!["admin".into()] }
 }
 
 fn shell(script: &str) -> Operation {

@@ -31,7 +31,7 @@ async fn fifty_mebibytes_are_counted_exactly_and_kept_at_both_ends() {
     let job = JobId::new(SystemClock.wall());
     let events = Arc::new(Spooling(Spool::new(dir.path(), job, 10 * MIB)));
     let script = "echo first; yes x | head -c 52428788; echo last >&2; echo last";
-    let task = Task { job, operation: shell(script) };
+    let task = Task { job, operation: shell(script), submitter: submitter() };
     let executor = executor();
     let outcome = within(executor.execute(task, events.clone(), Stop::channel().1)).await;
     assert_eq!(outcome, Outcome::Exited { code: 0 });

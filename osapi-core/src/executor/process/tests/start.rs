@@ -163,6 +163,6 @@ async fn what_is_unknown_is_refused() {
         timeout: 1,
     };
     let operation = Operation::Custom(custom);
-    assert!(!executor().supports(&operation));
+    assert_eq!(executor().admit(&operation, &submitter()).unwrap_err().code, "unsupported");
     assert_eq!(rejected(run(operation).await.0).code, "unsupported");
 }
