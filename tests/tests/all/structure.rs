@@ -168,7 +168,7 @@ fn the_served_contract_is_the_documented_one() {
 
 /// Every function of every source file, tests too.
 fn functions() -> BTreeSet<String> {
-    let mut dirs = vec![workspace()];
+    let mut dirs = vec![workspace().to_owned()];
     let mut names = BTreeSet::new();
     while let Some(dir) = dirs.pop() {
         for path in fs::read_dir(dir).unwrap().flatten().map(|entry| entry.path()) {
