@@ -147,7 +147,7 @@ pub(crate) async fn rotate(
     ring.root.succeed(usage).map_err(not_changed)?;
     let (usage, next) = (usage.as_str(), next.id());
     let text = format!(
-        "{usage} key {next} is in use from now on; {former} stays valid until it is retired:\n\n    osapi key retire {former}\n"
+        "{usage} key {next} is valid, and in place in this data directory; {former} stays valid until it is retired:\n\n    osapi key retire {former}\n"
     );
     screen.block(Side::Out, &text)?;
     if usage == KeyUse::Job.as_str() {

@@ -38,7 +38,12 @@ pub(crate) async fn accept_restore(
 ) -> Result<Exit> {
     let mut ring = Ring::open(client, layout).await?;
     let key = ring.accept_restore(client).await?;
-    screen.line(Side::Out, &format!("the store as it is was accepted; job key {key} is in use"))?;
+    screen.line(
+        Side::Out,
+        &format!(
+            "the store as it is was accepted; job key {key} is in place in this data directory"
+        ),
+    )?;
     let file = layout.keys().join("job.key");
     let text = format!(
         "API servers on other machines, or with a key directory of their own, take no jobs until '{}' is copied there.",
