@@ -78,6 +78,33 @@ async fn reports_of_different_jobs_are_written_side_by_side() {
     until_count(&fleet, Bucket::Reports, 5).await;
 }
 
+/// The chunk number `n` of standard output.
+fn chunk(agent: &Agent, job: JobId, n: u64) -> OutputChunk {
+    OutputChunk {
+        identity: agent.identity.clone(),
+        job,
+        stream: Stream::Stdout,
+        offset: n * CHUNK_MAX as u64,
+        data: STANDARD.encode("x"),
+        sha256: Digest::of(b"x"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_so_many_chunks_are_written_at_once() {
+    let (store, fleet) = slow();
+    let controller = fleet.controller().await;
+    let agent = fleet.ready_agent("web-01", &controller).await;
+    let job = controller.submit(&admin(), submission(&fleet, Target::Any)).await.unwrap();
+    store.hold(&[Point::Created(Bucket::Output)]);
+    for n in 0..500 {
+        agent.work(&FromAgent::Output(chunk(&agent, job, n))).await;
+    }
+    until_count(&fleet, Bucket::Output, 64).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(records_in(&fleet, Bucket::Output).await.len(), 64);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slow_write_keeps_nobody_else_waiting() {
     let (store, fleet) = slow();
@@ -85,14 +112,7 @@ async fn a_slow_write_keeps_nobody_else_waiting() {
     let agent = fleet.ready_agent("web-01", &controller).await;
     let job = controller.submit(&admin(), submission(&fleet, Target::Any)).await.unwrap();
     store.hold(&[Point::Creating(Bucket::Reports), Point::Creating(Bucket::Output)]);
-    let chunk = OutputChunk {
-        identity: agent.identity.clone(),
-        job,
-        stream: Stream::Stdout,
-        offset: 0,
-        data: STANDARD.encode("x"),
-        sha256: Digest::of(b"x"),
-    };
+    let chunk = chunk(&agent, job, 0);
     for _ in 0..2000 {
         agent.work(&FromAgent::Output(chunk.clone())).await;
         tokio::task::yield_now().await;
