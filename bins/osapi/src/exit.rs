@@ -15,8 +15,8 @@ Exit codes:
   125  OSAPI itself failed: not reachable, not allowed, refused by policy,
        expired, unreachable, cancelled, lost, no answer
   2    the command line is wrong, or a run on all hosts was not confirmed
-  130  Ctrl-C while waiting (129: SIGHUP, 143: SIGTERM); on a server the
-       job goes on
+  130  Ctrl-C while waiting, and not cancelled then (129: SIGHUP, 143:
+       SIGTERM); on a server the job goes on
 Of several hosts the largest counts.";
 
 /// An exit code of this program.

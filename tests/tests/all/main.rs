@@ -21,4 +21,5 @@ mod side_by_side;
 mod structure;
 mod targets;
 mod tree;
+mod waiting;
 mod world;

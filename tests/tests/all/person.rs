@@ -2,12 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
-use crate::world::{Machine, Ran, Server, finish, until};
+use crate::world::{Machine, Ran, Server, Terminal, finish, until};
 
 /// A machine on which somebody has typed `osapi start`.
 fn started() -> (Machine, Server) {
@@ -64,8 +62,10 @@ fn a_run_on_all_hosts_is_confirmed_first() {
     assert_eq!(server.api().jobs(), before, "it was refused");
 
     let answers = |answer: &str| {
-        let (machine, line) = (&machine, format!("exec {line}"));
-        on_a_terminal(machine, &line, answer)
+        let (mut terminal, child) = Terminal::run(&machine, line);
+        terminal.until_shown("[y/N] ", 1);
+        terminal.types(answer);
+        finish(child, format!("{line}, answered {answer:?}"))
     };
     let no = answers("n\n").exits(2).prints("");
     assert_eq!(server.api().jobs(), before, "the answer was no: {no}");
@@ -74,25 +74,6 @@ fn a_run_on_all_hosts_is_confirmed_first() {
     let ran = machine.typed("osapi shell --yes -t _all 'ps aux | grep ssh | wc -l'").run().exits(0);
     assert!(ran.line().trim().parse::<u32>().is_ok(), "{ran}");
     assert_eq!(server.api().jobs().len(), before.len() + 2);
-}
-
-/// Runs `line` with a terminal for its input and its errors, and types `answer` there.
-fn on_a_terminal(machine: &Machine, line: &str, answer: &str) -> Ran {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let name = ptsname(&terminal, Vec::new()).unwrap();
-    let end = fs::File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-    // The answer waits in the terminal for the question.
-    rustix::io::write(&terminal, answer.as_bytes()).unwrap();
-    let errors = end.try_clone().unwrap();
-    let child = machine
-        .typed(line)
-        .with(|command| {
-            command.stdin(end).stdout(Stdio::piped()).stderr(errors);
-        })
-        .start();
-    finish(child, format!("{line}, answered {answer:?}"))
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(crate) enum Remote {
     Node(NodeCommand),
     /// Jobs: what was asked, and what became of it
     #[command(subcommand)]
-    Job(JobCommand),
+    Job(JobGroup),
     /// Agents: the hosts that can be given work
     #[command(subcommand)]
     Agent(AgentGroup),
@@ -76,6 +76,15 @@ pub(crate) struct NodeGetArgs {
 
 /// `job ..`
 #[derive(Debug, Subcommand)]
+pub(crate) enum JobGroup {
+    #[command(flatten)]
+    Ask(JobCommand),
+    #[command(about = JobRetry::INFO.summary, after_help = exit::TABLE)]
+    Retry(JobRetryArgs),
+}
+
+/// `job ..`, where the answer is no outcome of this program's own.
+#[derive(Debug, Subcommand)]
 pub(crate) enum JobCommand {
     #[command(about = JobsList::INFO.summary)]
     List(JobListArgs),
@@ -83,8 +92,6 @@ pub(crate) enum JobCommand {
     Get(JobGetArgs),
     #[command(about = JobCancel::INFO.summary)]
     Cancel(JobArgs),
-    #[command(about = JobRetry::INFO.summary, after_help = exit::TABLE)]
-    Retry(JobRetryArgs),
     #[command(about = JobDelete::INFO.summary)]
     Delete(JobArgs),
 }
@@ -95,7 +102,6 @@ impl JobCommand {
         match self {
             Self::List(args) => args.format,
             Self::Get(args) => args.format,
-            Self::Retry(args) => args.format,
             Self::Cancel(args) | Self::Delete(args) => args.format,
         }
     }

@@ -54,7 +54,7 @@ fn needed(options: &RunArgs, somebody_is_there: bool) -> Consent {
 }
 
 /// Whether a question would be seen and could be answered.
-fn somebody_is_there() -> bool {
+pub(crate) fn somebody_is_there() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
@@ -85,6 +85,7 @@ fn ask(question: &str, otherwise: &str) -> Result<()> {
 
 fn question(run: &Run, hosts: Option<u32>) -> String {
     let command = outcome::operation(&run.what.operation());
+    let command = excerpt::of(&command, excerpt::COMMAND);
     let (target, noun) = match &run.options.target {
         Target::All => ("all hosts".to_owned(), "registered agent"),
         target => (excerpt::of(&target.to_string(), excerpt::TARGET), "host"),

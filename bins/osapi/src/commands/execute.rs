@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use osapi_client::{Client, Command, Error, Job, JobOutcome, Surrounded};
+use osapi_client::{Client, Command, JobOutcome, Surrounded};
 use osapi_core::api::types::JobResults;
 use osapi_core::id::JobId;
 use osapi_core::job::{Exec, QueueFor, Shell, Target};
 use serde::Serialize;
 
+use super::attend::{self, Attended, Request};
+use super::interrupt::Interrupts;
 use super::output;
 use crate::args::Format;
 use crate::args::remote::{JobRetryArgs, NodeGetArgs};
@@ -24,24 +26,34 @@ use crate::render::{Screen, Side, outcome};
 ///
 /// # Cancel safety
 /// Dropping it ends the waiting, not the command.
-pub(crate) async fn run(client: &Client, run: Run, screen: &mut Screen) -> Result<Exit> {
+pub(crate) async fn run(
+    client: &Client,
+    run: Run,
+    interrupts: &mut Interrupts,
+    screen: &mut Screen,
+) -> Result<Exit> {
     let Run { what, options } = run;
-    if options.detach {
-        let job = submit(client, what, &options).await?;
-        return detached(job.id(), options.format, screen);
+    let (detach, format) = (options.detach, options.format);
+    let asking = Asking { client, interrupts, screen, detach, format };
+    match what {
+        What::Exec(command) => asking.outcome(exec(client, &options, command)).await,
+        What::Shell(script) => asking.outcome(shell(client, &options, script)).await,
     }
-    let outcome = send(client, what, &options).await?;
-    show(client, outcome, options.format, screen).await
 }
 
 /// Asks hosts for their facts.
 ///
 /// # Errors
 /// When they cannot be asked, or what they said cannot be learned.
-pub(crate) async fn facts(client: &Client, args: NodeGetArgs, screen: &mut Screen) -> Result<Exit> {
+pub(crate) async fn facts(
+    client: &Client,
+    args: NodeGetArgs,
+    interrupts: &mut Interrupts,
+    screen: &mut Screen,
+) -> Result<Exit> {
     check_queue_for(args.queue_for, &args.target)?;
-    let outcome = waiting(client.node(&args.target).facts(), args.queue_for).send().await?;
-    show(client, outcome, args.format, screen).await
+    let asking = Asking { client, interrupts, screen, detach: false, format: args.format };
+    asking.outcome(waiting(client.node(&args.target).facts(), args.queue_for)).await
 }
 
 /// Does again what a job did; its outcome is this program's.
@@ -54,6 +66,7 @@ pub(crate) async fn facts(client: &Client, args: NodeGetArgs, screen: &mut Scree
 pub(crate) async fn retry(
     client: &Client,
     args: &JobRetryArgs,
+    interrupts: &mut Interrupts,
     screen: &mut Screen,
 ) -> Result<Exit> {
     let retry = client.job(args.id).retry().hosts(args.hosts());
@@ -61,29 +74,49 @@ pub(crate) async fn retry(
         Some(time) => retry.queue_for(time.duration()),
         None => retry,
     };
-    if args.detach {
-        return detached(retry.submit().await?.id(), args.format, screen);
+    let (detach, format) = (args.detach, args.format);
+    Asking { client, interrupts, screen, detach, format }.outcome(retry).await
+}
+
+/// Who asks for a job, and how the answer is given.
+struct Asking<'a> {
+    client: &'a Client,
+    interrupts: &'a mut Interrupts,
+    screen: &'a mut Screen,
+    detach: bool,
+    format: Format,
+}
+
+impl Asking<'_> {
+    /// Makes the job of `request`, and shows its outcome unless that is not waited for.
+    async fn outcome<R: Request>(self, request: R) -> Result<Exit> {
+        let Self { client, interrupts, screen, detach, format } = self;
+        if detach {
+            return match interrupts.race(request.submit()).await {
+                Ok(job) => detached(job?.id(), format, screen),
+                Err(interrupt) => attend::leave(None, interrupt, screen),
+            };
+        }
+        let outcome = match attend::attend(request, interrupts, screen).await? {
+            Attended::Settled(outcome) => outcome,
+            Attended::Left(exit) => return Ok(exit),
+        };
+        let job = outcome.job_id();
+        // Long output is fetched, which takes its time too.
+        match interrupts.race(show(client, outcome, format, screen)).await {
+            Ok(exit) => exit,
+            Err(interrupt) => {
+                let text = format!("interrupted; 'osapi job get {job}' shows the outcome");
+                screen.line(Side::Err, &text)?;
+                Ok(interrupt.exit())
+            }
+        }
     }
-    show(client, retry.send().await?, args.format, screen).await
 }
 
 /// How many hosts `target` means, if the token lets us know: it only helps to decide.
 pub(crate) async fn count_hosts(client: &Client, target: &Target) -> Option<u32> {
     client.target(target).preview().await.ok().map(|preview| preview.count)
-}
-
-async fn send(client: &Client, what: What, options: &RunArgs) -> Result<JobOutcome, Error> {
-    match what {
-        What::Exec(command) => exec(client, options, command).send().await,
-        What::Shell(script) => shell(client, options, script).send().await,
-    }
-}
-
-async fn submit(client: &Client, what: What, options: &RunArgs) -> Result<Job, Error> {
-    match what {
-        What::Exec(command) => exec(client, options, command).submit().await,
-        What::Shell(script) => shell(client, options, script).submit().await,
-    }
 }
 
 fn exec(client: &Client, options: &RunArgs, exec: Exec) -> Command<Exec> {

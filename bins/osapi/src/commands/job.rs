@@ -5,7 +5,7 @@ use osapi_core::api::types::JobDetails;
 use osapi_core::job::ClaimRule;
 use serde::Serialize;
 
-use super::{execute, output};
+use super::output;
 use crate::args::remote::{JobArgs, JobCommand, JobGetArgs, JobListArgs};
 use crate::error::Result;
 use crate::exit::Exit;
@@ -20,7 +20,6 @@ pub(crate) async fn run(client: &Client, command: JobCommand, screen: &mut Scree
         JobCommand::List(args) => list(client, &args, screen).await?,
         JobCommand::Get(args) => get(client, &args, screen).await?,
         JobCommand::Cancel(args) => cancel(client, &args, screen).await?,
-        JobCommand::Retry(args) => return execute::retry(client, &args, screen).await,
         JobCommand::Delete(args) => delete(client, &args, screen).await?,
     }
     Ok(Exit::SUCCESS)

@@ -39,7 +39,7 @@ pub(crate) async fn run(run: Run, global: &Global, screen: &mut Screen) -> Resul
         node = Node::start(plan(loaded, &directory)) => {
             on_node(node?, run, &mut interrupts, screen).await
         }
-        exit = interrupts.next() => Ok(exit),
+        interrupt = interrupts.next() => Ok(interrupt.exit()),
     };
     let removed = directory.close();
     removed.map_err(|error| CliError::because("cannot remove the temporary directory", &error))?;
@@ -67,12 +67,12 @@ async fn on_node(
 ) -> Result<Exit> {
     let exit = tokio::select! {
         exit = ask(&node, run, screen) => exit,
-        exit = interrupts.next() => Ok(exit),
+        interrupt = interrupts.next() => Ok(interrupt.exit()),
     };
     // Ends what still runs, also after an interrupt. A second one stops waiting for that.
     tokio::select! {
         _ = node.stop() => exit,
-        exit = interrupts.next() => Ok(exit),
+        interrupt = interrupts.next() => Ok(interrupt.exit()),
     }
 }
 
@@ -80,5 +80,5 @@ async fn ask(node: &Node, run: Run, screen: &mut Screen) -> Result<Exit> {
     let (token, _) =
         node.issuer().issue().map_err(|error| CliError::from(NodeError::Access(error.into())))?;
     let client = client::of(&Server { url: node.url(), token: Some(token) })?;
-    execute::run(&client, run, screen).await
+    execute::run(&client, run, &mut Interrupts::elsewhere(), screen).await
 }

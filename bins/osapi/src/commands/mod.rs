@@ -1,6 +1,7 @@
 //! What each command does: asks, and hands the answer to be rendered.
 
 mod agent;
+mod attend;
 mod client;
 mod confirm;
 mod connect;
@@ -28,12 +29,13 @@ use osapi_service::startup;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::key::{KeyCommand, StoreCommand};
-use crate::args::remote::{AgentCommand, AgentGroup, CommandCommand, NodeCommand};
+use crate::args::remote::{AgentCommand, AgentGroup, CommandCommand, JobGroup, NodeCommand};
 use crate::args::run::Run;
 use crate::args::{Cli, Command, Global, NatsCommand, Remote};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::render::{Screen, Side};
+use crate::render::Screen;
+use interrupt::Interrupts;
 
 /// Does what was typed.
 ///
@@ -67,9 +69,18 @@ fn remote(remote: Remote, global: &Global) -> Result<Exit> {
         Remote::Node(NodeCommand::Get(args)) => {
             let (runtime, client) = (client_runtime(global)?, client::with_token(global)?);
             let mut screen = Screen::standard(args.format.raw);
-            wait(&runtime, execute::facts(&client, args, &mut screen))
+            attended(&runtime, async |interrupts| {
+                execute::facts(&client, args, interrupts, &mut screen).await
+            })
         }
-        Remote::Job(command) => {
+        Remote::Job(JobGroup::Retry(args)) => {
+            let (runtime, client) = (client_runtime(global)?, client::with_token(global)?);
+            let mut screen = Screen::standard(args.format.raw);
+            attended(&runtime, async |interrupts| {
+                execute::retry(&client, &args, interrupts, &mut screen).await
+            })
+        }
+        Remote::Job(JobGroup::Ask(command)) => {
             let (runtime, client) = (client_runtime(global)?, client::with_token(global)?);
             let mut screen = Screen::standard(command.format().raw);
             wait(&runtime, job::run(&client, command, &mut screen))
@@ -138,31 +149,22 @@ fn execute(run: Run, global: &Global) -> Result<Exit> {
     // Outside of the runtime, and before signals are taken over: Ctrl-C ends a question.
     let target = &run.options.target;
     confirm::settle(&run, || runtime.block_on(execute::count_hosts(&client, target)))?;
-    wait(&runtime, execute::run(&client, run, &mut screen))
+    attended(&runtime, async |interrupts| execute::run(&client, run, interrupts, &mut screen).await)
 }
 
 /// Waits for an answer. Ctrl-C ends the waiting; what was asked for goes on.
 fn wait(runtime: &Runtime, answer: impl Future<Output = Result<Exit>>) -> Result<Exit> {
-    let waited = runtime.block_on(async {
-        let mut interrupts = interrupt::Interrupts::catch()?;
-        Ok::<_, CliError>(tokio::select! {
-            exit = answer => Waited::Answered(exit?),
-            exit = interrupts.next() => Waited::Interrupted(exit),
-        })
-    })?;
-    let exit = match waited {
-        Waited::Answered(exit) => return Ok(exit),
-        Waited::Interrupted(exit) => exit,
-    };
-    let text = "interrupted; a command that was sent goes on: 'osapi job list' shows it";
-    Screen::standard(false).line(Side::Err, text)?;
-    Ok(exit)
+    let waited =
+        runtime.block_on(async { Ok::<_, CliError>(Interrupts::catch()?.race(answer).await) })?;
+    waited.unwrap_or_else(|interrupt| attend::leave(None, interrupt, &mut Screen::standard(false)))
 }
 
-/// How waiting ended.
-enum Waited {
-    Answered(Exit),
-    Interrupted(Exit),
+/// Waits for the outcome of a job. What Ctrl-C does is decided there.
+fn attended(
+    runtime: &Runtime,
+    outcome: impl AsyncFnOnce(&mut Interrupts) -> Result<Exit>,
+) -> Result<Exit> {
+    runtime.block_on(async { outcome(&mut Interrupts::catch()?).await })
 }
 
 /// The runtime for asking a server: one thread, which is up at once.

@@ -3,6 +3,9 @@
 /// Most characters that are shown of a target in a list or a question.
 pub(crate) const TARGET: usize = 60;
 
+/// Most characters that are shown of a command in a question.
+pub(crate) const COMMAND: usize = 400;
+
 /// At most `max` characters of `text`, and dots if that is not all.
 pub(crate) fn of(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {

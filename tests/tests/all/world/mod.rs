@@ -8,6 +8,7 @@ mod processes;
 mod program;
 mod run;
 mod server;
+mod terminal;
 mod wire;
 
 pub(crate) use daemon::Daemon;
@@ -18,4 +19,5 @@ pub(crate) use processes::{end_all_of, of_job};
 pub(crate) use program::{built, workspace};
 pub(crate) use run::{Invocation, Ran, finish};
 pub(crate) use server::Server;
+pub(crate) use terminal::Terminal;
 pub(crate) use wire::{Arrived, Wire};
