@@ -1,5 +1,7 @@
 //! Reading back all that was kept of an output stream.
 
+use std::ops::Range;
+
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::header::{CONTENT_RANGE, HeaderValue, RANGE};
@@ -29,14 +31,20 @@ pub struct OutputReader {
 impl OutputReader {
     pub(crate) fn new(client: Client, id: JobId, host: AgentName, stream: Stream) -> Self {
         let path = OutputPath { id, host, stream };
-        Self { client, path, progress: Progress::default() }
+        Self { client, path, progress: Progress::of(0..u64::MAX) }
+    }
+
+    /// Only these of the kept bytes, counted from 0. What is behind the end is not there.
+    #[must_use]
+    pub fn range(self, range: Range<u64>) -> Self {
+        Self { progress: Progress::of(range), ..self }
     }
 
     /// The next piece; `None` at the end. After an error the same piece is asked for again.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is no such job, host or output; [`ErrorKind::Protocol`] when the pieces do not fit together;
-    /// when it may not be seen, or the server cannot be asked.
+    /// [`ErrorKind::NotFound`] when there is no such job, host or output; [`ErrorKind::InvalidRequest`] when the range begins behind the
+    /// end; [`ErrorKind::Protocol`] when the pieces do not fit together; when it may not be seen, or the server cannot be asked.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         let Some(range) = self.progress.wanted() else { return Ok(None) };
         let outgoing = self.client.request::<JobOutput>(&self.path, &(), &())?;
@@ -81,14 +89,21 @@ fn is_beyond_end(err: &Error) -> bool {
 }
 
 /// How much was read. Pure.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Progress {
+    /// The byte to go on with.
     read: u64,
+    /// The byte before which to stop.
+    stop: u64,
     /// How much there is, once the server has said so.
     total: Option<u64>,
 }
 
 impl Progress {
+    fn of(range: Range<u64>) -> Self {
+        Self { read: range.start, stop: range.end, total: None }
+    }
+
     fn is_at_start(&self) -> bool {
         self.read == 0
     }
@@ -99,10 +114,11 @@ impl Progress {
 
     /// The range to ask for; `None` if everything was read.
     fn wanted(&self) -> Option<HeaderValue> {
-        if self.total.is_some_and(|total| self.read >= total) {
+        if self.read >= self.total.map_or(self.stop, |total| total.min(self.stop)) {
             return None;
         }
-        let range = format!("bytes={}-{}", self.read, self.read + PIECE - 1);
+        let last = self.read.saturating_add(PIECE).min(self.stop) - 1;
+        let range = format!("bytes={}-{last}", self.read);
         Some(HeaderValue::from_str(&range).expect("digits are a header value"))
     }
 
@@ -180,9 +196,13 @@ mod tests {
         }
     }
 
+    fn all() -> Progress {
+        Progress::of(0..u64::MAX)
+    }
+
     #[test]
     fn pieces_follow_each_other_to_the_end() {
-        let mut progress = Progress::default();
+        let mut progress = all();
         assert_eq!(progress.wanted().unwrap(), "bytes=0-1048575");
         assert_eq!(take(&mut progress, 206, "bytes 0-2/5", "abc").unwrap(), "abc");
         assert_eq!(progress.wanted().unwrap(), "bytes=3-1048578");
@@ -192,14 +212,30 @@ mod tests {
 
     #[test]
     fn who_does_not_know_ranges_sends_everything_at_once() {
-        let mut progress = Progress::default();
+        let mut progress = all();
         assert_eq!(take(&mut progress, 200, "", "abcde").unwrap(), "abcde");
         assert_eq!(progress.wanted(), None);
     }
 
     #[test]
+    fn a_range_is_all_that_is_asked_for() {
+        let mut progress = Progress::of(2..4);
+        assert_eq!(progress.wanted().unwrap(), "bytes=2-3");
+        assert_eq!(take(&mut progress, 206, "bytes 2-3/5", "cd").unwrap(), "cd");
+        assert_eq!(progress.wanted(), None);
+
+        let mut beyond = Progress::of(4..9);
+        assert_eq!(beyond.wanted().unwrap(), "bytes=4-8");
+        assert_eq!(take(&mut beyond, 206, "bytes 4-4/5", "e").unwrap(), "e");
+        assert_eq!(beyond.wanted(), None);
+
+        assert_eq!(Progress::of(2..2).wanted(), None);
+        assert_eq!(Progress::of(3..3 + PIECE + 1).wanted().unwrap(), "bytes=3-1048578");
+    }
+
+    #[test]
     fn pieces_that_do_not_fit_are_refused() {
-        let begun = || Progress { read: 3, total: Some(5) };
+        let begun = || Progress { read: 3, total: Some(5), ..all() };
         for (status, range, body) in [
             (200, "", "abcde"),
             (206, "", "de"),

@@ -1,12 +1,14 @@
 //! What can be typed: one definition of every command, option and value. Help texts of commands that call one endpoint are the
 //! endpoint's own summary.
 
+pub(crate) mod bytes;
 pub(crate) mod csv;
 pub(crate) mod duration;
 pub(crate) mod key;
 pub(crate) mod nats;
 pub(crate) mod remote;
 pub(crate) mod run;
+pub(crate) mod script;
 pub(crate) mod target;
 pub(crate) mod token;
 

@@ -4,13 +4,14 @@ use clap::{Args, Subcommand};
 use osapi_core::api::Endpoint as _;
 use osapi_core::api::endpoints::{
     AgentDelete, AgentGet, AgentsList, CommandExec, CommandShell, HealthDetails, HealthGet,
-    HealthReady, JobCancel, JobDelete, JobGet, JobRetry, JobsList, NodeGet, TargetGet,
+    HealthReady, JobCancel, JobDelete, JobGet, JobOutput, JobRetry, JobsList, NodeGet, TargetGet,
 };
 use osapi_core::api::params::JobsQuery;
 use osapi_core::id::{AgentName, JobId};
 use osapi_core::job::{JobStatus, QueueFor, RetryHosts, Target};
 
 use super::Format;
+use super::bytes::ByteRange;
 use super::duration::{Wait, queue_for};
 use super::key::{KeyCommand, StoreCommand};
 use super::nats::InviteArgs;
@@ -90,6 +91,8 @@ pub(crate) enum JobCommand {
     List(JobListArgs),
     #[command(about = JobGet::INFO.summary)]
     Get(JobGetArgs),
+    #[command(about = JobOutput::INFO.summary)]
+    Output(JobOutputArgs),
     #[command(about = JobCancel::INFO.summary)]
     Cancel(JobArgs),
     #[command(about = JobDelete::INFO.summary)]
@@ -102,6 +105,7 @@ impl JobCommand {
         match self {
             Self::List(args) => args.format,
             Self::Get(args) => args.format,
+            Self::Output(args) => Format { json: false, raw: args.raw },
             Self::Cancel(args) | Self::Delete(args) => args.format,
         }
     }
@@ -158,6 +162,25 @@ pub(crate) struct JobGetArgs {
     pub(crate) wait: Option<Wait>,
     #[command(flatten)]
     pub(crate) format: Format,
+}
+
+/// Options of `job output`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct JobOutputArgs {
+    /// The job's id
+    #[arg(value_name = "JOB")]
+    pub(crate) id: JobId,
+    /// The name of one of its hosts
+    pub(crate) host: AgentName,
+    /// Standard error instead of standard output
+    #[arg(long)]
+    pub(crate) stderr: bool,
+    /// Only these of the kept bytes, counted from 0: 0-1023, 1024- (from there on), -1024 (the last ones)
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    pub(crate) range: Option<ByteRange>,
+    /// Leave control characters as they are, also on a terminal
+    #[arg(long)]
+    pub(crate) raw: bool,
 }
 
 /// Options of commands on one job.

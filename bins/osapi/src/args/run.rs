@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use osapi_core::job::{Exec, Invalid, Operation, QueueFor, Shell, Target};
 
 use super::Format;
 use super::csv::CsvArgs;
 use super::duration::{Timeout, queue_for};
+use super::script;
 use super::target::{HELP, target};
 
 /// Where and how a command runs: the same in every form.
@@ -66,21 +67,27 @@ pub(crate) struct ExecLongArgs {
     pub(crate) argv: Vec<String>,
 }
 
-/// `osapi shell [OPTIONS] SCRIPT`
+/// `osapi shell [OPTIONS] SCRIPT|--file FILE`
 #[derive(Debug, Clone, PartialEq, Args)]
+#[command(group(ArgGroup::new("what").required(true).args(["script", "file"])))]
 pub(crate) struct ShellArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
+    #[arg(long, value_name = "FILE", value_parser = script::file, help = script::HELP)]
+    pub(crate) file: Option<String>,
     /// The script for /bin/sh, as one argument
-    pub(crate) script: String,
+    pub(crate) script: Option<String>,
 }
 
-/// `osapi client node command shell --command SCRIPT [OPTIONS]`
+/// `osapi client node command shell --command SCRIPT|--file FILE [OPTIONS]`
 #[derive(Debug, Clone, PartialEq, Args)]
+#[command(group(ArgGroup::new("what").required(true).args(["command", "file"])))]
 pub(crate) struct ShellLongArgs {
     /// The script for /bin/sh, as one argument
     #[arg(long, value_name = "SCRIPT", allow_hyphen_values = true)]
-    pub(crate) command: String,
+    pub(crate) command: Option<String>,
+    #[arg(long, value_name = "FILE", value_parser = script::file, help = script::HELP)]
+    pub(crate) file: Option<String>,
     #[command(flatten)]
     pub(crate) run: RunArgs,
 }
@@ -149,8 +156,8 @@ impl ShellArgs {
     pub(crate) fn into_run(self) -> Result<Run, Invalid> {
         let options = self.run;
         let (cwd, env) = (options.cwd.clone(), environment(&options));
-        let shell =
-            Shell { cwd, env, timeout: options.timeout.seconds(), ..Shell::new(self.script) };
+        let script = self.file.or(self.script).unwrap_or_default();
+        let shell = Shell { cwd, env, timeout: options.timeout.seconds(), ..Shell::new(script) };
         checked(What::Shell(shell), options)
     }
 }
@@ -161,7 +168,7 @@ impl ShellLongArgs {
     /// # Errors
     /// The first bound that is broken.
     pub(crate) fn into_run(self) -> Result<Run, Invalid> {
-        ShellArgs { run: self.run, script: self.command }.into_run()
+        ShellArgs { run: self.run, file: self.file, script: self.command }.into_run()
     }
 }
 

@@ -224,6 +224,41 @@ fn a_detached_local_run_makes_no_sense() {
     );
 }
 
+#[test]
+fn a_script_is_an_argument_or_a_file() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let script = std::fs::read_to_string(file).unwrap();
+    let short = run(&["osapi", "shell", "--file", file]);
+    assert_eq!(short, run(&["osapi", "node", "command", "shell", "--file", file]));
+    assert_eq!(short, run(&["osapi", "shell", &script]));
+    for both in [
+        &["shell", "--file", file, "x"][..],
+        &["node", "command", "shell", "--file", file, "--command", "x"],
+    ] {
+        let text = refused(&[&["osapi"], both].concat());
+        assert!(text.contains("cannot be used with"), "{text}");
+    }
+    for none in [&["osapi", "shell"][..], &["osapi", "node", "command", "shell"]] {
+        let text = refused(none);
+        assert!(text.contains("required") && text.contains("--"), "{text}");
+    }
+    let text = refused(&["osapi", "shell", "--file", "/no/such/file"]);
+    assert!(text.contains("--file") && text.contains("No such file"), "{text}");
+}
+
+#[test]
+fn a_range_of_output_may_begin_with_a_dash() {
+    let output = |range: &[&str]| {
+        let job = "01a0c4c0-9c00-7000-8000-000000000001";
+        let words = [&["osapi", "job", "output", job, "web-01"][..], range].concat();
+        Cli::try_parse_from(words).map_err(|err| err.to_string())
+    };
+    output(&["--range", "-1024"]).unwrap();
+    output(&["--range=0-9", "--stderr", "--raw"]).unwrap();
+    let text = output(&["--range", "9-0"]).unwrap_err();
+    assert!(text.contains("--range") && text.contains("0-1023"), "{text}");
+}
+
 /// Every command's help, one after the other. (What is under `client` is what is beside it.)
 fn all_help(command: &mut clap::Command, path: &str, text: &mut String) {
     let name = format!("{path} {}", command.get_name()).trim().to_owned();

@@ -19,6 +19,7 @@ pub(crate) async fn run(client: &Client, command: JobCommand, screen: &mut Scree
     match command {
         JobCommand::List(args) => list(client, &args, screen).await?,
         JobCommand::Get(args) => get(client, &args, screen).await?,
+        JobCommand::Output(args) => output::all(client, &args, screen).await?,
         JobCommand::Cancel(args) => cancel(client, &args, screen).await?,
         JobCommand::Delete(args) => delete(client, &args, screen).await?,
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use osapi_core::api::types::{Gap, HostResult};
 use osapi_core::clock::Timestamp;
 use osapi_core::id::JobId;
+use osapi_core::job::report::Stream;
 use osapi_core::job::{ExecutionState, Operation};
 
 use super::{Screen, Side, facts, time};
@@ -76,26 +77,46 @@ fn notes(
     until: Option<Timestamp>,
 ) -> io::Result<()> {
     let row = &host.row;
-    let mut note =
-        |text: String| screen.line(Side::Err, &format!("osapi: {}: {text}", row.hostname));
-    for (stream, gap, incomplete) in [
-        ("standard output", row.stdout_gap, row.stdout_incomplete),
-        ("standard error", row.stderr_gap, row.stderr_incomplete),
-    ] {
-        if let Some(Gap { offset, bytes }) = gap {
-            let (dropped, kept) = (time::count(bytes, "byte"), time::count(offset, "byte"));
-            note(format!("{dropped} of {stream} were not kept, after the first {kept}"))?;
-        }
-        if incomplete {
-            note(format!(
-                "{stream} may go on: a process that outlived the command held it, or a part was lost on its way"
-            ))?;
-        }
-    }
+    stream_notes(screen, row, Stream::Stdout)?;
+    stream_notes(screen, row, Stream::Stderr)?;
     if is_withheld(row) {
-        note("its output is not shown: you may not see it".into())?;
+        note(screen, row, "its output is not shown: you may not see it")?;
     }
-    ending(job, row, until).map_or(Ok(()), note)
+    ending(job, row, until).map_or(Ok(()), |text| note(screen, row, &text))
+}
+
+/// What the bytes of one stream do not tell, on standard error.
+pub(crate) fn stream_notes(
+    screen: &mut Screen,
+    row: &HostResult,
+    stream: Stream,
+) -> io::Result<()> {
+    let (name, gap, incomplete) = match stream {
+        Stream::Stdout => ("standard output", row.stdout_gap, row.stdout_incomplete),
+        Stream::Stderr => ("standard error", row.stderr_gap, row.stderr_incomplete),
+    };
+    if let Some(Gap { offset, bytes }) = gap {
+        let (dropped, kept) = (time::count(bytes, "byte"), time::count(offset, "byte"));
+        let text = format!("{dropped} of {name} were not kept, after the first {kept}");
+        note(screen, row, &text)?;
+    }
+    if incomplete {
+        let text = format!(
+            "{name} may go on: a process that outlived the command held it, or a part was lost on its way"
+        );
+        note(screen, row, &text)?;
+    }
+    Ok(())
+}
+
+fn note(screen: &mut Screen, row: &HostResult, text: &str) -> io::Result<()> {
+    screen.line(Side::Err, &format!("osapi: {}: {text}", row.hostname))
+}
+
+/// Why a host has no output, or none yet.
+pub(crate) fn without_output(job: JobId, row: &HostResult) -> String {
+    let ending = ending(job, row, None).unwrap_or_else(|| state(row.status));
+    format!("{}: {ending}", row.hostname)
 }
 
 /// It ended, and its output is not there: the reader neither made the job nor holds its operation's permission.
