@@ -1,7 +1,7 @@
 //! The local policy: what this host performs, whoever orders it. Nothing remote changes it.
 //!
-//! A [`Policy`] decides, and does nothing else: by its [`rule`]s, whose texts are [`pattern`]s. The [`file`] that it is in has to be root's
-//! alone; [`keeper`] reads it again when it is told to. [`advice`] says where a policy does not do what somebody may think that it does.
+//! A [`Policy`] decides, and does nothing else: by its `rule`s, whose texts are `pattern`s. The `file` that it is in has to be root's
+//! alone; `keeper` reads it again when it is told to. `advice` says where a policy does not do what somebody may think that it does.
 
 mod advice;
 mod file;
