@@ -104,7 +104,8 @@ pub(crate) fn about(policy: &Policy) -> Vec<String> {
     policy.rules().iter().flat_map(about_rule).collect()
 }
 
-fn about_rule(rule: &Rule) -> Vec<String> {
+/// What is worth knowing of one rule of it. Blocks.
+pub(crate) fn about_rule(rule: &Rule) -> Vec<String> {
     let paths = rule.programs().iter().filter_map(|program| program.literal().map(PathBuf::from));
     let mut advice: Vec<_> = paths.filter_map(|path| about_path(&path)).collect();
     if rule.allows_scripts() {
