@@ -21,8 +21,11 @@ const SHOWN: usize = 60;
 pub(crate) struct Rule {
     name: String,
     operations: BTreeSet<Kind>,
+    #[serde(default, deserialize_with = "given")]
     subjects: Option<Vec<Pattern>>,
+    #[serde(default, deserialize_with = "given")]
     roles: Option<BTreeSet<String>>,
+    #[serde(default, deserialize_with = "given")]
     programs: Option<Vec<Pattern>>,
     #[serde(default)]
     args: Args,
@@ -261,6 +264,11 @@ fn shown(text: &str) -> String {
     let beginning: String = text.chars().take(SHOWN).collect();
     let more = if beginning.len() < text.len() { "..." } else { "" };
     format!("{}{more}", beginning.escape_debug())
+}
+
+/// A list that is there. One whose entries are all commented out is an error, and not as good as left out: that would be for everybody.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {

@@ -311,6 +311,10 @@ fn what_is_not_understood_is_refused_with_its_place() {
             "single '\\'",
         ),
         ("rules:\n  - {name: a, operations: [facts], max_timeout: 60}\n", "2:", "unit"),
+        // What was commented out is no permission for everybody.
+        ("rules:\n  - name: a\n    operations: [facts]\n    roles:\n      # - ops\n", "4:", ""),
+        ("rules:\n  - name: a\n    operations: [facts]\n    subjects:\n", "4:", ""),
+        ("rules:\n  - name: a\n    operations: [facts]\n    max_timeout:\n", "4:", ""),
         (
             "rules:\n  - {name: a, operations: [facts]}\n  - {name: a, operations: [facts]}\n",
             "3:5",
