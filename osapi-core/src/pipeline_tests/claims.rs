@@ -337,7 +337,7 @@ async fn whatever_races_a_job_starts_at_most_once_and_both_controllers_say_the_s
         fleet.bus.set(BusFaults { lose: 0.1, repeat: 0.1, hold: 0.1, overtaken_by: 3 });
         let mut dice = Dice(seed);
         let mut jobs = Vec::new();
-        for round in 0..60_u64 {
+        for round in 0..100_u64 {
             let controller = &controllers[usize::try_from(dice.roll(2)).unwrap()];
             let host = usize::try_from(dice.roll(3)).unwrap();
             let submission = match dice.roll(4) {

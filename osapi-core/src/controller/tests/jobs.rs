@@ -22,7 +22,8 @@ async fn a_job_goes_out_comes_back_and_no_time_has_to_pass() {
         (row.stdout.as_deref(), row.exit_code, row.is_final),
         (Some("hello\n"), Some(0), true)
     );
-    assert_eq!(tokio::time::Instant::now(), start);
+    // Shorter than any timer; a look of this test takes a millisecond.
+    assert!(start.elapsed() < Duration::from_millis(100), "somebody waited for a timer");
 }
 
 #[tokio::test(start_paused = true)]

@@ -98,7 +98,7 @@ async fn a_job_whose_removal_goes_on_is_not_found_at_once() {
     let start = tokio::time::Instant::now();
     let shown = controller.results(&admin(), job, NOW).await;
     assert!(matches!(shown, Err(Error::JobNotFound(_))), "{shown:?}");
-    assert_eq!(tokio::time::Instant::now(), start);
+    assert!(start.elapsed() < Duration::from_millis(100), "somebody waited for a timer");
 }
 
 #[tokio::test(start_paused = true)]
