@@ -3,7 +3,7 @@
 use super::Controller;
 use super::error::Error;
 use super::records;
-use super::submit::{Again, Idempotency, Submission};
+use super::submit::{Idempotency, Submission};
 use crate::auth::authorize::Permit;
 use crate::backend::{Bucket, Key, StoreError};
 use crate::clock::Timestamp;
@@ -46,12 +46,9 @@ impl Controller {
         let target: Target =
             target.parse().map_err(|err| Error::Store(StoreError::Damaged(Box::new(err))))?;
         let names = self.to_retry(job, hosts).await;
-        let again = names.map(|names| {
-            let names = (target != Target::Any).then_some(names);
-            Some(Again { job, hosts: names })
-        });
+        let names = names.map(|names| (target != Target::Any).then_some(names));
         let submission = Submission { operation, target, arrived_at, queue_for, idempotency };
-        self.make(permit, submission, again).await
+        self.make(permit, submission, Some(job), names).await
     }
 
     /// The hosts of a settled job that are to be tried again.

@@ -44,14 +44,6 @@ pub struct Idempotency {
     pub body: Digest,
 }
 
-/// A job that another one does again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Again {
-    pub(super) job: JobId,
-    /// Only on these hosts; without them, wherever the target leads now.
-    pub(super) hosts: Option<Vec<AgentName>>,
-}
-
 /// The job that a request becomes, fixed at its first arrival.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
@@ -76,16 +68,17 @@ impl Controller {
     /// when the key stands for another request, or one that is over; when as many jobs are kept as may be; when the store fails.
     pub async fn submit(&self, permit: &Permit, submission: Submission) -> Result<JobId, Error> {
         permit.require(&submission.operation.permission())?;
-        self.make(permit, submission, Ok(None)).await
+        self.make(permit, submission, None, Ok(None)).await
     }
 
-    /// Makes the job, which may do another one again. Where it cannot be told what is to be done again, it may have been made all the same
-    /// when the request came first.
+    /// Makes the job, which may do another one again: for the hosts of these `names`, or wherever the target leads now. Where the hosts
+    /// cannot be told, it may have been made all the same when the request came first.
     pub(super) async fn make(
         &self,
         permit: &Permit,
         submission: Submission,
-        again: Result<Option<Again>, Error>,
+        retry_of: Option<JobId>,
+        names: Result<Option<Vec<AgentName>>, Error>,
     ) -> Result<JobId, Error> {
         self.check_ready()?;
         self.check_store()?;
@@ -94,17 +87,12 @@ impl Controller {
         let created_at = submission.arrived_at;
         let not_after = created_at + start_within(&submission)?;
         let plan = Plan { job: JobId::new(created_at), created_at, not_after };
-        let (again, undecided) = match again {
-            Ok(again) => (again, None),
-            Err(err) => (None, Some(err)),
-        };
-        let retry_of = again.as_ref().map(|again| again.job);
         let sign = |plan, hosts| draft(shared, permit, &submission, plan, hosts, retry_of);
-        let drafted = match undecided {
-            None => candidates(shared, &submission, again.as_ref()).await,
-            Some(err) => Err(err),
+        let hosts = match names {
+            Ok(names) => candidates(shared, &submission, names.as_deref()).await,
+            Err(err) => Err(err),
         };
-        let drafted = drafted.and_then(|hosts| sign(plan, hosts));
+        let drafted = hosts.and_then(|hosts| sign(plan, hosts));
         let Some(idempotency) = &submission.idempotency else {
             return write(shared, drafted?).await;
         };
@@ -157,9 +145,8 @@ fn claim_rule(submission: &Submission, hosts: &[Host]) -> ClaimRule {
 async fn candidates(
     shared: &Shared,
     submission: &Submission,
-    again: Option<&Again>,
+    names: Option<&[AgentName]>,
 ) -> Result<Vec<Host>, Error> {
-    let names = again.and_then(|again| again.hosts.as_deref());
     let mut hosts = resolved(shared, &submission.target, names).await?;
     if submission.queue_for.is_some() {
         hosts.iter_mut().for_each(|host| host.unreachable = false);
