@@ -38,6 +38,9 @@ const AIR: Duration = Duration::from_millis(20);
 /// Decides what is thrown, as far as that does not depend on what was said when.
 const SEED: u64 = 0x05a9_1f1e;
 
+/// Whom something may be sent to.
+const HOSTS: [&str; 4] = ["a", "b", "c", "nobody"];
+
 /// Two controllers and three agents whose words are recorded, and another fleet beside them.
 struct Scene {
     _server: NatsServer,
@@ -162,10 +165,9 @@ impl Scene {
 
 /// Every subject of the fleet, and some that nobody should listen to.
 fn subjects() -> Vec<String> {
-    let hosts = ["a", "b", "c", "nobody"];
     let of =
         |host: &str| [format!("from.{host}.h"), format!("from.{host}.w"), format!("to.{host}")];
-    let own = hosts.iter().flat_map(|host| of(host));
+    let own = HOSTS.iter().flat_map(|host| of(host));
     let others = ["ping", "from.a.x", "from.a", "to.a.x", "x"].map(str::to_owned);
     own.chain(others).map(|rest| format!("osapi.{rest}")).collect()
 }
@@ -196,9 +198,10 @@ async fn what_does_not_authenticate_starts_nothing_and_changes_nothing() {
     let forger = Forger::new(&dice, &scene.tape, &scene.fleet, &scene.other, &scene.agents);
     let is_over = AtomicBool::new(false);
     let attack = async {
-        let next = || match dice.chance(0.4) {
-            true => forger.forged(),
-            false => mutation::altered(&dice, &scene.tape, &subjects),
+        let next = || match dice.below(20) {
+            0..8 => forger.forged(),
+            8 => mutation::strayed(&dice, &scene.tape, &HOSTS),
+            _ => mutation::altered(&dice, &scene.tape, &subjects),
         };
         let tally = attack(&dice, &scene.tape, next).await;
         let store = scene.fleet.store(&scene.fleet.connect("hostile", None).await).await;

@@ -8,7 +8,7 @@ use osapi_core::message::MESSAGE_MAX;
 use serde_json::Value;
 
 use super::tally::{Deed, Missile};
-use super::tape::{Heard, Tape, below, one_of};
+use super::tape::{Heard, Kind, Tape, below, one_of};
 
 /// How a signed text begins.
 const SIGNED: &str = "v4.public.";
@@ -46,6 +46,13 @@ pub(super) fn altered(dice: &Dice, tape: &Tape, subjects: &[String]) -> Option<M
     };
     let message = Heard { subject, payload };
     (is_as_it_was || !message.is_hint()).then_some(Missile { message, kind, deed })
+}
+
+/// An order as it was, at a host that it may not be for.
+pub(super) fn strayed(dice: &Dice, tape: &Tape, hosts: &[&str]) -> Option<Missile> {
+    let Heard { subject: _, payload } = tape.pick_of(dice, Kind::Order)?;
+    let subject = format!("osapi.to.{}", one_of(dice, hosts));
+    Some(Missile { message: Heard { subject, payload }, kind: Kind::Order, deed: Deed::Moved })
 }
 
 /// The same subject under the namespace that is attacked.
