@@ -62,7 +62,7 @@ fn row(server: &Server, job: &str) -> Value {
 #[track_caller]
 fn goes_on(server: &Server, job: &str) {
     assert_eq!(row(server, job)["status"], "running");
-    server.api().send("POST", &format!("/v1/jobs/{job}/cancel"), &[], b"").is(200);
+    server.api().cancel(job).is(200);
     until("it has ended", || (row(server, job)["final"] == true).then_some(()));
 }
 

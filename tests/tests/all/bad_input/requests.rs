@@ -176,14 +176,13 @@ fn jobs_that_are_not_there_or_not_over_are_refused() {
     let path = format!("/v1/jobs/{job}");
     let refused = api.send("DELETE", &path, &[], b"").refuses(409, "job_unfinished");
     assert_eq!(refused.json()["job_id"], *job);
-    assert_eq!(api.jobs(), [job], "it is still there");
-    api.send("POST", &format!("{path}/cancel"), &[], b"").is(200);
+    assert_eq!(api.jobs(), [job.as_str()], "it is still there");
+    api.cancel(&job).is(200);
     assert_eq!(api.get(&format!("{path}?wait=60")).is(200).json()["status"], "cancelled");
     // The same word again is no mistake; one that comes too late is.
-    api.send("POST", &format!("{path}/cancel"), &[], b"").is(200);
+    api.cancel(&job).is(200);
     let over = api.shell("true").is(200).json()["job_id"].as_str().unwrap().to_owned();
-    let late = api.send("POST", &format!("/v1/jobs/{over}/cancel"), &[], b"");
-    late.refuses(409, "job_settled");
+    api.cancel(&over).refuses(409, "job_settled");
     api.send("DELETE", &format!("/v1/jobs/{over}"), &[], b"").is(204);
     api.send("DELETE", &path, &[], b"").is(204);
     api.send("DELETE", &path, &[], b"").refuses(404, "job_not_found");

@@ -2,6 +2,7 @@
 
 mod any;
 mod bad_input;
+mod cancel;
 mod clients;
 pub(crate) mod fleet;
 mod keys;

@@ -56,7 +56,7 @@ fn jobs_cancels_agents_and_lists_are_the_same_at_every_server() {
     let job = post(&apis[0], "/v1/node/a/command/exec", &long);
     let path = format!("/v1/jobs/{job}");
     until("it runs", || (apis[2].get(&path).is(200).json()["status"] == "running").then_some(()));
-    apis[1].send("POST", &format!("{path}/cancel"), &[], b"").is(200);
+    apis[1].cancel(&job).is(200);
     let results = settled(&apis[2], &job)["results"].clone();
     assert_eq!(results[0]["status"], "cancelled", "{results}");
     jobs.insert(0, job);

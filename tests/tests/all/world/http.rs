@@ -118,6 +118,12 @@ impl Api {
         Ok(stream)
     }
 
+    /// Asks that `job` be cancelled.
+    #[track_caller]
+    pub(crate) fn cancel(&self, job: &str) -> Answer {
+        self.send("POST", &format!("/v1/jobs/{job}/cancel"), &[], b"")
+    }
+
     /// The ids of all jobs, newest first.
     pub(crate) fn jobs(&self) -> Vec<String> {
         let (mut jobs, mut page) = (Vec::new(), "/v1/jobs?limit=500".to_owned());
