@@ -14,7 +14,7 @@ use crate::job::Report;
 #[derive(Debug, Clone)]
 pub struct MemoryJournal(Arc<Mutex<State>>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct State {
     header: Header,
     records: BTreeMap<JobId, Record>,
@@ -40,6 +40,13 @@ impl MemoryJournal {
             commits: 0,
             fault: None,
         })))
+    }
+
+    /// Another journal that holds the same, like a disk that was copied.
+    #[cfg(test)]
+    #[must_use]
+    pub(in crate::agent) fn copied(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.state().clone())))
     }
 
     /// Makes the next commit, and every one after it, fail and keep nothing.

@@ -1,4 +1,4 @@
-//! From the queue to the executor: a slot, `starting` in the journal, deadline and cancel once more, and only then the start.
+//! From the queue to the executor: a slot, `starting` in the journal, deadline, cancel and policy once more, and only then the start.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl Machine {
         }
     }
 
-    /// `starting` is synced: deadline and cancel once more, for the sync may have taken any time.
+    /// `starting` is synced: deadline, cancel and policy once more, for the sync may have taken any time.
     pub(super) fn may_start(&mut self, job: JobId) {
         let clocks = self.clocks();
         let Some(known) = self.jobs.get_mut(&job) else { return };
@@ -83,6 +83,9 @@ impl Machine {
         }
         if clocks.passed(known.not_after) {
             return self.conclude_unstarted(job, Outcome::Expired);
+        }
+        if let Err(failure) = (self.config.admit)(&task.operation, &task.submitter) {
+            return self.conclude_unstarted(job, Outcome::Rejected(failure));
         }
         let task = Arc::clone(task);
         let timeout = Duration::from_secs(task.operation.timeout_s().into());

@@ -3,13 +3,12 @@
 mod cancel;
 mod claim;
 mod claim_crash;
-mod claim_property;
 mod crash;
 mod delivery;
 mod drain;
 mod intake;
+mod model;
 mod policy;
-mod property;
 mod seen;
 mod session;
 mod start;
