@@ -47,6 +47,14 @@ pub enum PolicyError {
         /// Where it is.
         real: PathBuf,
     },
+    /// A link on the way there leads nowhere, as one into a file system that is not mounted: what is behind it is not known.
+    #[error("policy '{}' cannot be found: '{at}' is a link that leads nowhere", path.display(), at = at.display())]
+    Adrift {
+        /// The policy.
+        path: PathBuf,
+        /// The link.
+        at: PathBuf,
+    },
     /// A directory, a device.
     #[error("policy '{}' is not a regular file", .0.display())]
     NotAFile(PathBuf),
@@ -97,13 +105,29 @@ fn lines(flaws: &[String]) -> String {
 pub fn load(named: Option<&Path>) -> Result<Option<Policy>, PolicyError> {
     match named {
         Some(path) => read(path, ROOT).map(Some),
-        None => match read(Path::new(DEFAULT_FILE), ROOT) {
-            Err(PolicyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Ok(None)
-            }
-            policy => policy.map(Some),
-        },
+        None => read_if_there(Path::new(DEFAULT_FILE), ROOT),
     }
+}
+
+/// The policy in the file at `path`, which is `owner`'s alone; none only if it is certain that there is no such file.
+pub(super) fn read_if_there(path: &Path, owner: u32) -> Result<Option<Policy>, PolicyError> {
+    match read(path, owner) {
+        Err(PolicyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            match link_on_the_way(path) {
+                Some(at) => Err(PolicyError::Adrift { path: path.to_owned(), at }),
+                None => Ok(None),
+            }
+        }
+        policy => policy.map(Some),
+    }
+}
+
+/// The first link among `path` and the directories above it.
+fn link_on_the_way(path: &Path) -> Option<PathBuf> {
+    let steps: Vec<_> = path.ancestors().collect();
+    let is_link =
+        |at: &&&Path| fs::symlink_metadata(at).is_ok_and(|found| found.file_type().is_symlink());
+    steps.iter().rev().find(is_link).map(|at| at.to_path_buf())
 }
 
 /// The policy in the file at `path`, which is `owner`'s alone.

@@ -25,8 +25,9 @@ impl Keeper {
     /// When there is a policy that is not taken.
     pub(crate) fn new(named: Option<PathBuf>) -> Result<(Self, RulesInForce), PolicyError> {
         let policy = load(named.as_deref())?;
-        if let Some(policy) = &policy {
-            announce(policy);
+        match &policy {
+            Some(policy) => announce(policy),
+            None => tracing::info!("{NONE}"),
         }
         let (rules, in_force) = watch::channel(rules(policy));
         Ok((Self { named, rules }, in_force))
@@ -54,7 +55,7 @@ impl Keeper {
             Ok(None) if self.rules.borrow().is_some() => {
                 tracing::error!("the policy is gone: {KEPT}; without one only after a restart");
             }
-            Ok(None) => tracing::info!("there is no local policy"),
+            Ok(None) => tracing::info!("{NONE}"),
             Err(error) => tracing::error!(error = chain(&error), "{KEPT}"),
         }
     }
@@ -62,6 +63,9 @@ impl Keeper {
 
 /// What is said when the policy cannot be read again.
 const KEPT: &str = "what was in force before stays in force";
+
+/// What is said when there is none.
+const NONE: &str = "there is no local policy";
 
 fn announce(policy: &Policy) {
     tracing::info!(

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 pub use file::{DEFAULT_FILE, PolicyError, load};
 
-pub(crate) use advice::{about, about_allowed, about_rule};
+pub(crate) use advice::{about, about_rule};
 pub(crate) use keeper::Keeper;
 pub(crate) use rule::{Mismatch, Rule};
 

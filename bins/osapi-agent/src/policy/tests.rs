@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use osapi_core::executor::process::resolve;
 use osapi_core::job::{Custom, Exec, Shell};
 
-use super::file::{parse, read};
+use super::file::{parse, read, read_if_there};
 use super::pattern::Pattern;
 use super::*;
 
@@ -405,6 +405,60 @@ fn what_a_policy_really_allows_is_said() {
     ] {
         assert!(told.contains(words), "{words}: {told}");
     }
-    let resolved = Resolved { program: Some("/tmp/x".into()), cwd: "/".into() };
-    assert!(about_allowed(&resolved).unwrap().contains("'/tmp'"));
+}
+
+#[test]
+fn programs_that_others_can_change_are_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
+    let program = dir.path().canonicalize().unwrap().join("tool");
+    fs::write(&program, "").unwrap();
+    let policy = |programs: &str| {
+        let text = format!("rules: [{{name: a, operations: [exec], programs: ['{programs}']}}]");
+        parse(&text, Path::new("policy.yaml")).unwrap()
+    };
+    let warning = "others than root can change";
+    let named = about(&policy(program.to_str().unwrap())).join("\n");
+    assert!(named.contains(warning), "{named}");
+    // What is behind a pattern shows once a command is allowed.
+    let patterned = policy(&format!("{}/*", program.parent().unwrap().display()));
+    assert_eq!(about(&patterned), Vec::<String>::new());
+    let resolved = Resolved { program: Some(program), cwd: "/".into() };
+    let told = about_rule(&patterned.rules()[0], Some(&resolved)).join("\n");
+    assert!(told.contains(warning), "{told}");
+}
+
+#[test]
+fn runners_are_known_by_the_names_of_their_files() {
+    for program in [
+        "/usr/bin/vim.basic",
+        "/bin/nc.openbsd",
+        "/usr/bin/python3.13",
+        "/usr/bin/zsh",
+        "/lib64/ld-linux-x86-64.so.2",
+        "/opt/tools/*",
+    ] {
+        let text = format!(
+            "rules: [{{name: a, operations: [exec], programs: ['{program}'], args: [...]}}]"
+        );
+        let told = about(&parse(&text, Path::new("policy.yaml")).unwrap()).join("\n");
+        assert!(told.contains("runs what its arguments say"), "{program}: {told}");
+    }
+}
+
+#[test]
+fn there_is_no_policy_only_if_that_is_certain() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, me) = (written(dir.path()), rustix::process::geteuid().as_raw());
+    assert!(read_if_there(&path, me).unwrap().is_some());
+    fs::remove_file(&path).unwrap();
+    assert!(read_if_there(&path, me).unwrap().is_none());
+    let above = dir.path().join("etc");
+    assert!(read_if_there(&above.join("policy.yaml"), me).unwrap().is_none());
+    for (link, file) in [(&path, &path), (&above, &above.join("policy.yaml"))] {
+        symlink("/nowhere/at/all", link).unwrap();
+        let error = read_if_there(file, me).unwrap_err();
+        assert!(matches!(&error, PolicyError::Adrift { at, .. } if *at == *link), "{error}");
+        fs::remove_file(link).unwrap();
+    }
 }

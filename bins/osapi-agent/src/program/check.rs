@@ -12,7 +12,7 @@ use osapi_service::fault::Fault;
 use osapi_service::{duration, escape, startup};
 
 use super::{DEFAULT_FILE, words};
-use crate::policy::{self, Policy, Request, about, about_allowed, about_rule, load};
+use crate::policy::{self, Policy, Request, about, about_rule, load};
 
 /// Exit code where the policy refuses it.
 const REFUSED: u8 = 1;
@@ -130,7 +130,7 @@ fn explain(
     });
     let lines = [first].into_iter().chain(program).chain([cwd]).chain(trials);
     let warnings = match &decision {
-        Ok(rule) => about_rule(rule).into_iter().chain(about_allowed(resolved)).collect(),
+        Ok(rule) => about_rule(rule, Some(resolved)),
         Err(_) => about(policy),
     };
     Said { text: with_warnings(lines, warnings), is_refused: decision.is_err() }
