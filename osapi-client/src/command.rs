@@ -8,7 +8,7 @@ use osapi_core::api::endpoints::{CommandExec, CommandShell, NodeGet};
 use osapi_core::api::params::{RunQuery, TargetPath};
 use osapi_core::api::types::JobResults;
 use osapi_core::job::target::InvalidTarget;
-use osapi_core::job::{Exec, Operation, Shell, Target};
+use osapi_core::job::{Exec, Operation, Shell, Stdin, Target, Umask, UserName};
 
 use crate::client::Client;
 use crate::error::Error;
@@ -43,12 +43,25 @@ pub trait Sendable: sealed::Sealed {
 
 /// An operation that runs a command, in surroundings that can be chosen: [`Exec`] or [`Shell`].
 pub trait Surrounded: Sendable {
+    /// They, to be changed.
+    fn surroundings(&mut self) -> SurroundingsMut<'_>;
+}
+
+/// What a command runs in and with.
+#[derive(Debug)]
+pub struct SurroundingsMut<'a> {
     /// Its working directory, `/` if absent.
-    fn cwd(&mut self) -> &mut Option<String>;
+    pub cwd: &'a mut Option<String>,
     /// What it finds in its environment beside the agent's own clean set.
-    fn env(&mut self) -> &mut BTreeMap<String, String>;
+    pub env: &'a mut BTreeMap<String, String>,
     /// Seconds after which it is ended.
-    fn timeout(&mut self) -> &mut u32;
+    pub timeout: &'a mut u32,
+    /// What it reads from standard input, nothing if absent.
+    pub stdin: &'a mut Option<Stdin>,
+    /// As whom it runs, the agent's own user if absent.
+    pub user: &'a mut Option<UserName>,
+    /// Its umask, `0022` if absent.
+    pub umask: &'a mut Option<Umask>,
 }
 
 mod sealed {
@@ -89,26 +102,16 @@ impl Sendable for Facts {
 }
 
 impl Surrounded for Exec {
-    fn cwd(&mut self) -> &mut Option<String> {
-        &mut self.cwd
-    }
-    fn env(&mut self) -> &mut BTreeMap<String, String> {
-        &mut self.env
-    }
-    fn timeout(&mut self) -> &mut u32 {
-        &mut self.timeout
+    fn surroundings(&mut self) -> SurroundingsMut<'_> {
+        let Self { command: _, args: _, cwd, env, timeout, stdin, user, umask } = self;
+        SurroundingsMut { cwd, env, timeout, stdin, user, umask }
     }
 }
 
 impl Surrounded for Shell {
-    fn cwd(&mut self) -> &mut Option<String> {
-        &mut self.cwd
-    }
-    fn env(&mut self) -> &mut BTreeMap<String, String> {
-        &mut self.env
-    }
-    fn timeout(&mut self) -> &mut u32 {
-        &mut self.timeout
+    fn surroundings(&mut self) -> SurroundingsMut<'_> {
+        let Self { command: _, cwd, env, timeout, stdin, user, umask } = self;
+        SurroundingsMut { cwd, env, timeout, stdin, user, umask }
     }
 }
 
@@ -148,13 +151,13 @@ impl Command<Exec> {
 impl<O: Surrounded> Command<O> {
     /// Runs it in this directory, an absolute path; `/` by default.
     pub fn cwd(mut self, cwd: impl Into<String>) -> Self {
-        *self.operation.cwd() = Some(cwd.into());
+        *self.operation.surroundings().cwd = Some(cwd.into());
         self
     }
 
     /// Sets a variable of its environment.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.operation.env().insert(name.into(), value.into());
+        self.operation.surroundings().env.insert(name.into(), value.into());
         self
     }
 
@@ -166,11 +169,38 @@ impl<O: Surrounded> Command<O> {
         variables.into_iter().fold(self, |command, (name, value)| command.env(name, value))
     }
 
+    /// Gives it these bytes on standard input, at most 256 KiB; by default there are none. They are part of the job: who may see its
+    /// arguments may see them, and a retry gives them again.
+    pub fn stdin(mut self, bytes: impl Into<Stdin>) -> Self {
+        *self.operation.surroundings().stdin = Some(bytes.into());
+        self
+    }
+
+    /// Runs it as this user of the host, by default as the agent's own. A host where the agent may not do that, or has no such user,
+    /// rejects it.
+    ///
+    /// ```
+    /// # fn example(command: osapi_client::Command<osapi_client::Exec>) -> Result<(), Box<dyn std::error::Error>> {
+    /// let command = command.user("www-data".parse()?).umask("0027".parse()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn user(mut self, user: UserName) -> Self {
+        *self.operation.surroundings().user = Some(user);
+        self
+    }
+
+    /// Runs it with this umask, by default with `0022`.
+    pub fn umask(mut self, umask: Umask) -> Self {
+        *self.operation.surroundings().umask = Some(umask);
+        self
+    }
+
     /// Ends the whole process tree after this time: 1 s to 300 s, 30 s by default. The API counts in whole seconds; a part of one
     /// counts as one.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         let seconds = timeout.as_secs().saturating_add(u64::from(timeout.subsec_nanos() > 0));
-        *self.operation.timeout() = u32::try_from(seconds).unwrap_or(u32::MAX);
+        *self.operation.surroundings().timeout = u32::try_from(seconds).unwrap_or(u32::MAX);
         self
     }
 }

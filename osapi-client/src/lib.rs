@@ -86,7 +86,7 @@ pub use again::Retry;
 pub use agents::Agents;
 pub use builder::Builder;
 pub use client::Client;
-pub use command::{Command, Facts, Sendable, Surrounded};
+pub use command::{Command, Facts, Sendable, Surrounded, SurroundingsMut};
 pub use error::{Error, ErrorKind};
 pub use hosts::Hosts;
 pub use job::Job;
@@ -103,4 +103,6 @@ pub use osapi_core::api::types;
 pub use osapi_core::id::{AgentName, JobId};
 pub use osapi_core::job::host_facts::HostFacts;
 pub use osapi_core::job::report::Stream;
-pub use osapi_core::job::{Exec, ExecutionState, JobStatus, Operation, RetryHosts, Shell, Target};
+pub use osapi_core::job::{
+    Exec, ExecutionState, JobStatus, Operation, RetryHosts, Shell, Stdin, Target, Umask, UserName,
+};

@@ -34,6 +34,8 @@ async fn a_command_is_sent_as_it_was_given_and_its_outcome_decoded() {
     let server = Server::start([Act::json(200, &completed())]).await;
     let command = server.client().node("_any").exec("printf").args(["%s", "|>*$HOME"]);
     let command = command.cwd("/tmp").env("A", "b=c").timeout(Duration::from_millis(4001));
+    let command = command.stdin([0xff, 0]).user("web".parse().unwrap());
+    let command = command.umask("0027".parse().unwrap());
     let outcome = command.send().await.unwrap();
 
     let host = outcome.host().unwrap();
@@ -52,6 +54,9 @@ async fn a_command_is_sent_as_it_was_given_and_its_outcome_decoded() {
         cwd: Some("/tmp".into()),
         env: [("A".into(), "b=c".into())].into(),
         timeout: 5,
+        stdin: Some([0xff, 0].into()),
+        user: "web".parse().ok(),
+        umask: "0027".parse().ok(),
         ..Exec::new("printf")
     };
     assert_eq!(seen.json::<Exec>(), expected);

@@ -20,6 +20,8 @@ pub const QUEUE_FOR_MAX: Duration = Duration::from_secs(24 * 3600);
 pub const ARGUMENT_MAX: usize = 128 * 1024 - 1;
 /// Program, arguments, environment and script together, in bytes.
 pub const COMMAND_MAX: usize = 256 * 1024;
+/// Standard input of a command, in bytes before base64.
+pub const STDIN_MAX: usize = 256 * 1024;
 /// Longest name of a custom operation, in bytes.
 pub const CUSTOM_NAME_MAX: usize = 64;
 /// HTTP request body, in bytes.

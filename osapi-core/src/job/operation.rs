@@ -10,6 +10,7 @@ use super::limits::{
     ARGUMENT_MAX, COMMAND_MAX, CUSTOM_NAME_MAX, Invalid, TIMEOUT_DEFAULT_S, TIMEOUT_MAX_S,
     TIMEOUT_MIN_S,
 };
+use super::{Stdin, Umask, UserName};
 use crate::auth::permission::Permission;
 
 /// What is done on one host. Unknown fields are refused: an agent must not run half of what was meant.
@@ -46,6 +47,18 @@ pub struct Exec {
     /// Seconds after which the whole process tree is ended: 1 to 300.
     #[serde(default = "default_timeout")]
     pub timeout: u32,
+    /// What it reads from standard input, in base64 (RFC 4648 §4), at most 256 KiB; nothing if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
+    pub stdin: Option<Stdin>,
+    /// As whom it runs, by name or number; as the agent's own user if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
+    pub user: Option<UserName>,
+    /// Its umask in octal digits, such as `0027`; `0022` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
+    pub umask: Option<Umask>,
 }
 
 /// A script for `/bin/sh -c`.
@@ -64,6 +77,18 @@ pub struct Shell {
     /// Seconds after which the whole process tree is ended: 1 to 300.
     #[serde(default = "default_timeout")]
     pub timeout: u32,
+    /// What it reads from standard input, in base64 (RFC 4648 §4), at most 256 KiB; nothing if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
+    pub stdin: Option<Stdin>,
+    /// As whom it runs, by name or number; as the agent's own user if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
+    pub user: Option<UserName>,
+    /// Its umask in octal digits, such as `0027`; `0022` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
+    pub umask: Option<Umask>,
 }
 
 /// An operation by name; the agent's executor knows what it means.
@@ -83,12 +108,51 @@ pub struct Custom {
     pub timeout: u32,
 }
 
+/// What a command runs in and with: all that [`Exec`] and [`Shell`] have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The working directory.
+    pub cwd: Option<&'a str>,
+    /// Variables added to the clean environment.
+    pub env: &'a BTreeMap<String, String>,
+    /// Seconds after which the whole process tree is ended.
+    pub timeout: u32,
+    /// What it reads from standard input.
+    pub stdin: Option<&'a Stdin>,
+    /// As whom it runs.
+    pub user: Option<&'a UserName>,
+    /// Its umask.
+    pub umask: Option<Umask>,
+}
+
 impl Exec {
     /// The program `command` without arguments and with every default.
     #[must_use]
     pub fn new(command: impl Into<String>) -> Self {
-        let (command, timeout) = (command.into(), TIMEOUT_DEFAULT_S);
-        Self { command, args: Vec::new(), cwd: None, env: BTreeMap::new(), timeout }
+        Self {
+            command: command.into(),
+            args: Vec::new(),
+            cwd: None,
+            env: BTreeMap::new(),
+            timeout: TIMEOUT_DEFAULT_S,
+            stdin: None,
+            user: None,
+            umask: None,
+        }
+    }
+
+    /// What it runs in and with.
+    #[must_use]
+    pub fn surroundings(&self) -> Surroundings<'_> {
+        let Self { command: _, args: _, cwd, env, timeout, stdin, user, umask } = self;
+        Surroundings {
+            cwd: cwd.as_deref(),
+            env,
+            timeout: *timeout,
+            stdin: stdin.as_ref(),
+            user: user.as_ref(),
+            umask: *umask,
+        }
     }
 }
 
@@ -96,8 +160,29 @@ impl Shell {
     /// The script `command` with every default.
     #[must_use]
     pub fn new(command: impl Into<String>) -> Self {
-        let (command, timeout) = (command.into(), TIMEOUT_DEFAULT_S);
-        Self { command, cwd: None, env: BTreeMap::new(), timeout }
+        Self {
+            command: command.into(),
+            cwd: None,
+            env: BTreeMap::new(),
+            timeout: TIMEOUT_DEFAULT_S,
+            stdin: None,
+            user: None,
+            umask: None,
+        }
+    }
+
+    /// What it runs in and with.
+    #[must_use]
+    pub fn surroundings(&self) -> Surroundings<'_> {
+        let Self { command: _, cwd, env, timeout, stdin, user, umask } = self;
+        Surroundings {
+            cwd: cwd.as_deref(),
+            env,
+            timeout: *timeout,
+            stdin: stdin.as_ref(),
+            user: user.as_ref(),
+            umask: *umask,
+        }
     }
 }
 
@@ -120,6 +205,16 @@ impl Operation {
             Self::Shell(shell) => shell.timeout,
             Self::Facts => TIMEOUT_DEFAULT_S,
             Self::Custom(custom) => custom.timeout,
+        }
+    }
+
+    /// What it runs in and with, if it is a command.
+    #[must_use]
+    pub fn surroundings(&self) -> Option<Surroundings<'_>> {
+        match self {
+            Self::Exec(exec) => Some(exec.surroundings()),
+            Self::Shell(shell) => Some(shell.surroundings()),
+            Self::Facts | Self::Custom(_) => None,
         }
     }
 
@@ -149,7 +244,7 @@ impl Operation {
                     check_text(format!("args[{n}]"), arg)?;
                 }
                 let argv = exec.args.iter().map(String::len).sum::<usize>() + exec.command.len();
-                check_surroundings(argv, exec.cwd.as_deref(), &exec.env, exec.timeout)
+                check_surroundings(argv, exec.surroundings())
             }
             Self::Shell(shell) => {
                 // The shell gets the script as one argument.
@@ -157,31 +252,34 @@ impl Operation {
                 if shell.command.trim().is_empty() {
                     return Err(Invalid::new("command", "a script for /bin/sh", "empty"));
                 }
-                let size = shell.command.len();
-                check_surroundings(size, shell.cwd.as_deref(), &shell.env, shell.timeout)
+                check_surroundings(shell.command.len(), shell.surroundings())
             }
             Self::Facts => Ok(()),
             Self::Custom(custom) => {
                 check_name(&custom.name)?;
-                let size = custom.input.to_string().len();
-                check_surroundings(size, None, &BTreeMap::new(), custom.timeout)
+                check_size(custom.input.to_string().len())?;
+                check_timeout(custom.timeout)
             }
         }
     }
 }
 
-fn check_surroundings(
-    size: usize,
-    cwd: Option<&str>,
-    env: &BTreeMap<String, String>,
-    timeout: u32,
-) -> Result<(), Invalid> {
+/// Checks what a command of `size` bytes runs in and with.
+fn check_surroundings(size: usize, surroundings: Surroundings<'_>) -> Result<(), Invalid> {
+    let Surroundings { cwd, env, timeout, stdin, user: _, umask: _ } = surroundings;
     if let Some(cwd) = cwd {
         check_text("cwd", cwd)?;
         if !cwd.starts_with('/') {
             return Err(Invalid::new("cwd", "an absolute path", format!("'{cwd}'")));
         }
     }
+    check_size(size + check_env(env)?)?;
+    check_timeout(timeout)?;
+    stdin.map_or(Ok(()), Stdin::validate)
+}
+
+/// How many bytes it has.
+fn check_env(env: &BTreeMap<String, String>) -> Result<usize, Invalid> {
     for (name, value) in env {
         if name.is_empty() || name.contains('=') || name.contains('\0') {
             let bound = "named by one or more characters other than '=' and NUL";
@@ -192,11 +290,18 @@ fn check_surroundings(
         // The kernel bounds `name=value` as it bounds an argument (execve(2)).
         check_length(field, name.len() + 1 + value.len())?;
     }
-    let env_size: usize = env.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
-    if size + env_size > COMMAND_MAX {
+    Ok(env.iter().map(|(name, value)| name.len() + value.len() + 2).sum())
+}
+
+fn check_size(size: usize) -> Result<(), Invalid> {
+    if size > COMMAND_MAX {
         let bound = format!("at most {COMMAND_MAX} bytes with its arguments and environment");
-        return Err(Invalid::new("command", bound, format!("{} bytes", size + env_size)));
+        return Err(Invalid::new("command", bound, format!("{size} bytes")));
     }
+    Ok(())
+}
+
+fn check_timeout(timeout: u32) -> Result<(), Invalid> {
     if !(TIMEOUT_MIN_S..=TIMEOUT_MAX_S).contains(&timeout) {
         let bound = format!("{TIMEOUT_MIN_S} to {TIMEOUT_MAX_S} seconds");
         return Err(Invalid::new("timeout", bound, timeout));

@@ -116,6 +116,8 @@ pub enum Step {
     Cwd,
     /// Finding and executing the program.
     Program,
+    /// Finding and becoming the user as whom it was to run.
+    User,
     /// Preparing pipes, groups or limits.
     Setup,
 }

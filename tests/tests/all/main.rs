@@ -21,6 +21,7 @@ mod roles;
 mod scripts;
 mod side_by_side;
 mod structure;
+mod surroundings;
 mod targets;
 mod tree;
 mod waiting;

@@ -74,9 +74,9 @@ fn a_policy_that_is_not_understood_lets_nothing_start() {
     let machine = Machine::new();
     let missing = machine.path("none.yaml");
     start_refused(&machine, &missing).explains(&["none.yaml", "No such file"]);
-    let policy = written(&machine, "  - name: a\n    operations: [facts]\n    users: [root]\n");
+    let policy = written(&machine, "  - name: a\n    operations: [facts]\n    groups: [root]\n");
     if is_root() {
-        start_refused(&machine, &policy).explains(&["policy.yaml:4:5", "users"]);
+        start_refused(&machine, &policy).explains(&["policy.yaml:4:5", "groups"]);
     }
     assert!(!machine.data_dir().join("keys").exists(), "something was made");
 }

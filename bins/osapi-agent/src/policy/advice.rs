@@ -222,6 +222,12 @@ pub(crate) fn about_rule(rule: &Rule, allowed: Option<&Resolved>) -> Vec<String>
             format!("'{text}' runs what its arguments say: with patterns in 'args' that may be any program")
         }));
     }
+    if rule.allows_input() {
+        let texts = rule.programs().iter().map(|program| program.text());
+        advice.extend(texts.filter(|text| is_runner(text)).map(|text| {
+            format!("'{text}' runs what it reads: with 'stdin' that may be any program")
+        }));
+    }
     advice.extend(rule.env().filter(|name| is_one_of(LEVERS, name)).map(|name| {
         format!("whoever sets '{name}' may have another program run than the one that is allowed")
     }));

@@ -1,11 +1,12 @@
 //! One rule: what it is about, and why it is not about a request.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use osapi_core::job::{Exec, Operation, Shell, Submitter};
+use osapi_core::executor::process::{Resolved, ResolvedUser};
+use osapi_core::job::{Exec, Operation, Submitter, Surroundings, Umask, UserName};
 use osapi_service::duration;
 use serde::{Deserialize, Deserializer, de};
 
@@ -14,6 +15,8 @@ use super::pattern::{Args, ArgsMismatch, Pattern};
 
 /// Most characters of what was asked for that are repeated.
 const SHOWN: usize = 60;
+/// What a umask has to take away: the right to write of group and others.
+const WRITABLE: u16 = 0o022;
 
 /// A rule. Everything that it names has to fit; what it does not name of arguments, variables and directories is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -27,12 +30,16 @@ pub(crate) struct Rule {
     roles: Option<BTreeSet<String>>,
     #[serde(default, deserialize_with = "given")]
     programs: Option<Vec<Pattern>>,
+    #[serde(default, deserialize_with = "given")]
+    users: Option<Vec<UserName>>,
     #[serde(default)]
     args: Args,
     #[serde(default)]
     env: BTreeSet<String>,
     #[serde(default)]
     cwd: Vec<PathBuf>,
+    #[serde(default)]
+    stdin: bool,
     #[serde(default, deserialize_with = "some_duration")]
     max_timeout: Option<Duration>,
 }
@@ -57,12 +64,18 @@ pub(crate) enum Mismatch {
     Roles,
     /// Another program.
     Program(PathBuf),
+    /// As somebody else.
+    User(String),
     /// Other arguments.
     Args(ArgsMismatch),
     /// A variable that it does not name.
     Variable(String),
     /// Another directory.
     Cwd(PathBuf),
+    /// It is not to be given input.
+    Stdin,
+    /// Others could write what it makes.
+    Umask(Umask),
     /// It may not take so long.
     Timeout {
         /// Seconds that were asked for.
@@ -80,10 +93,13 @@ impl Mismatch {
             Self::Subject(_) => 1,
             Self::Roles => 2,
             Self::Program(_) => 3,
-            Self::Args(_) => 4,
-            Self::Variable(_) => 5,
-            Self::Cwd(_) => 6,
-            Self::Timeout { .. } => 7,
+            Self::User(_) => 4,
+            Self::Args(_) => 5,
+            Self::Variable(_) => 6,
+            Self::Cwd(_) => 7,
+            Self::Stdin => 8,
+            Self::Umask(_) => 9,
+            Self::Timeout { .. } => 10,
         }
     }
 
@@ -114,6 +130,11 @@ impl Rule {
         self.env.iter().map(String::as_str)
     }
 
+    /// Whether it allows input.
+    pub(crate) fn allows_input(&self) -> bool {
+        self.stdin
+    }
+
     /// Whether it allows scripts.
     pub(crate) fn allows_scripts(&self) -> bool {
         self.operations.contains(&Kind::Shell)
@@ -134,10 +155,15 @@ impl Rule {
             self.operations.is_empty().then(|| "'operations' must name at least one".to_owned()),
             (no_pattern(&self.subjects) || self.roles.as_ref().is_some_and(BTreeSet::is_empty))
                 .then(|| "an empty list of subjects or roles allows nobody: leave it out for all".to_owned()),
+            self.users.as_ref().is_some_and(Vec::is_empty)
+                .then(|| "an empty list of users allows none: leave it out for the agent's own".to_owned()),
             (is_exec && self.programs().is_empty())
                 .then(|| "'exec' needs 'programs', the programs that may be run".to_owned()),
             (about_exec && self.operations.iter().any(|kind| *kind != Kind::Exec)).then(|| {
                 "'programs' and 'args' bound 'exec' alone: give 'shell' and 'facts' a rule of their own".to_owned()
+            }),
+            ((self.users.is_some() || self.stdin) && self.operations.contains(&Kind::Facts)).then(|| {
+                "'users' and 'stdin' are about commands: give 'facts' a rule of its own".to_owned()
             }),
             relative.map(|text| format!("program '{text}' must be an absolute path")),
             relative_cwd.map(|path| format!("cwd '{}' must be an absolute path", path.display())),
@@ -160,21 +186,19 @@ impl Rule {
             return Err(Mismatch::Operation(operation.kind()));
         }
         self.check_who(submitter)?;
-        match operation {
-            Operation::Exec(Exec { args, cwd, env, .. }) => {
-                // Which rule is about a program shows only once it is found.
-                let Some(resolved) = resolved else { return Ok(()) };
+        let Some(surroundings) = operation.surroundings() else { return Ok(()) };
+        match (operation, resolved) {
+            // Which rule is about a program shows only once it is found.
+            (Operation::Exec(_), None) => return Ok(()),
+            (Operation::Exec(Exec { args, .. }), Some(resolved)) => {
                 self.check_program(resolved.program.as_deref())?;
+                self.check_user(&resolved.user)?;
                 self.args.check(args).map_err(Mismatch::Args)?;
-                self.check_surroundings(env, cwd.is_some().then_some(&resolved.cwd))?;
             }
-            Operation::Shell(Shell { cwd, env, .. }) => {
-                let resolved = resolved.filter(|_| cwd.is_some());
-                self.check_surroundings(env, resolved.map(|resolved| &resolved.cwd))?;
-            }
-            Operation::Facts | Operation::Custom(_) => return Ok(()),
+            (_, Some(resolved)) => self.check_user(&resolved.user)?,
+            (_, None) => {}
         }
-        self.check_timeout(operation.timeout_s())
+        self.check_surroundings(surroundings, resolved)
     }
 
     fn check_who(&self, submitter: &Submitter) -> Result<(), Mismatch> {
@@ -199,22 +223,45 @@ impl Rule {
         if is_it { Ok(()) } else { Err(Mismatch::Program(program.to_owned())) }
     }
 
+    fn check_user(&self, user: &ResolvedUser) -> Result<(), Mismatch> {
+        let ResolvedUser { uid, name, is_own } = user;
+        let is_it = |one: &UserName| one.as_str() == name || one.uid() == Some(*uid);
+        let is_allowed = match &self.users {
+            Some(users) => users.iter().any(is_it),
+            None => *is_own,
+        };
+        if is_allowed { Ok(()) } else { Err(Mismatch::User(name.clone())) }
+    }
+
     fn check_surroundings(
         &self,
-        env: &BTreeMap<String, String>,
-        cwd: Option<&PathBuf>,
+        asked: Surroundings<'_>,
+        resolved: Option<&Resolved>,
     ) -> Result<(), Mismatch> {
+        let Surroundings { cwd, env, timeout, stdin, user: _, umask } = asked;
         if let Some(name) = env.keys().find(|name| !self.env.contains(*name)) {
             return Err(Mismatch::Variable(name.clone()));
         }
-        match cwd {
-            // Where it would run anyway.
-            Some(cwd) if cwd == Path::new("/") => Ok(()),
-            Some(cwd) if !self.cwd.iter().any(|dir| cwd.starts_with(dir)) => {
-                Err(Mismatch::Cwd(cwd.clone()))
-            }
-            Some(_) | None => Ok(()),
+        if let (Some(_), Some(Resolved { cwd, .. })) = (cwd, resolved) {
+            self.check_cwd(cwd)?;
         }
+        if stdin.is_some() && !self.stdin {
+            return Err(Mismatch::Stdin);
+        }
+        match umask {
+            Some(umask) if umask.bits() & WRITABLE != WRITABLE => {
+                return Err(Mismatch::Umask(umask));
+            }
+            Some(_) | None => {}
+        }
+        self.check_timeout(timeout)
+    }
+
+    fn check_cwd(&self, cwd: &Path) -> Result<(), Mismatch> {
+        // There it would run anyway.
+        let is_usual = cwd == Path::new("/");
+        let is_allowed = is_usual || self.cwd.iter().any(|dir| cwd.starts_with(dir));
+        if is_allowed { Ok(()) } else { Err(Mismatch::Cwd(cwd.to_owned())) }
     }
 
     fn check_timeout(&self, asked: u32) -> Result<(), Mismatch> {
@@ -240,6 +287,11 @@ impl fmt::Display for Mismatch {
             Self::Variable(name) => write!(f, "variable '{}' may not be set", shown(name)),
             Self::Cwd(path) => {
                 write!(f, "'{}' is not among its directories", shown(&path.to_string_lossy()))
+            }
+            Self::User(name) => write!(f, "it may not run as user '{}'", shown(name)),
+            Self::Stdin => f.write_str("standard input may not be given"),
+            Self::Umask(umask) => {
+                write!(f, "with a umask of {umask}, others could write what it makes")
             }
             Self::Timeout { asked, most } => {
                 write!(f, "a timeout of {asked}s is above {}", duration::Written(*most))

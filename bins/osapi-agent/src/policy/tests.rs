@@ -1,11 +1,13 @@
 //! What a policy allows, as tables: the files that exist are told, nothing is looked up.
 
+mod surroundings;
+
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use osapi_core::executor::process::resolve;
+use osapi_core::executor::process::{ResolvedUser, resolve};
 use osapi_core::job::{Custom, Exec, Shell};
 
 use super::file::{parse, read, read_if_there};
@@ -34,6 +36,11 @@ rules:
   - name: disk
     operations: [exec]
     programs: [/usr/bin/df]
+  - name: import
+    operations: [exec]
+    programs: [/usr/bin/psql]
+    users: [postgres, "33"]
+    stdin: true
   - name: scripts
     operations: [shell]
     subjects: ["*@ops.example.com"]
@@ -62,7 +69,16 @@ fn variable(name: &str) -> BTreeMap<String, String> {
 /// What the policy says where the program is `program` and the directory is `cwd`: a rule, or why not.
 fn said(operation: Operation, who: &Submitter, program: &str, cwd: &str) -> Result<String, String> {
     let program = Some(program).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let resolved = Resolved { program, cwd: cwd.into() };
+    said_of(operation, who, Resolved { program, cwd: cwd.into(), user: own() })
+}
+
+/// The agent's own user.
+fn own() -> ResolvedUser {
+    ResolvedUser { uid: 0, name: "root".into(), is_own: true }
+}
+
+/// What the policy says of what was `resolved`.
+fn said_of(operation: Operation, who: &Submitter, resolved: Resolved) -> Result<String, String> {
     let request = Request { operation: &operation, submitter: who, resolved: Some(&resolved) };
     let policy = policy();
     let decision = policy.decide(request);
@@ -311,6 +327,10 @@ fn what_is_not_understood_is_refused_with_its_place() {
             "single '\\'",
         ),
         ("rules:\n  - {name: a, operations: [facts], max_timeout: 60}\n", "2:", "unit"),
+        ("rules:\n  - {name: a, operations: [shell], users: []}\n", "2:5", "allows none"),
+        ("rules:\n  - {name: a, operations: [shell], users: [0day]}\n", "2:", "digit"),
+        ("rules:\n  - {name: a, operations: [facts], stdin: true}\n", "2:5", "about commands"),
+        ("rules:\n  - name: a\n    operations: [shell]\n    users:\n      # - web\n", "4:", ""),
         // What was commented out is no permission for everybody.
         ("rules:\n  - name: a\n    operations: [facts]\n    roles:\n      # - ops\n", "4:", ""),
         ("rules:\n  - name: a\n    operations: [facts]\n    subjects:\n", "4:", ""),
@@ -340,7 +360,7 @@ fn a_file_that_others_can_change_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = written(dir.path());
     let me = rustix::process::geteuid().as_raw();
-    assert_eq!(read(&path, me).unwrap().rules().len(), 6);
+    assert_eq!(read(&path, me).unwrap().rules().len(), 7);
 
     for mode in [0o664, 0o646, 0o666] {
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
@@ -423,7 +443,7 @@ fn programs_that_others_can_change_are_told_of() {
     // What is behind a pattern shows once a command is allowed.
     let patterned = policy(&format!("{}/*", program.parent().unwrap().display()));
     assert_eq!(about(&patterned), Vec::<String>::new());
-    let resolved = Resolved { program: Some(program), cwd: "/".into() };
+    let resolved = Resolved { program: Some(program), cwd: "/".into(), user: own() };
     let told = about_rule(&patterned.rules()[0], Some(&resolved)).join("\n");
     assert!(told.contains(warning), "{told}");
 }

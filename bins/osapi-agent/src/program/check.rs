@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use osapi_core::executor::process::{Resolved, resolve};
 use osapi_core::job::limits::TIMEOUT_DEFAULT_S;
-use osapi_core::job::{Exec, Operation, Shell, Submitter};
+use osapi_core::job::{Exec, Operation, Shell, Stdin, Submitter, Umask, UserName};
 use osapi_service::fault::Fault;
 use osapi_service::{duration, escape, startup};
 
@@ -41,6 +41,15 @@ pub(super) struct Args {
     /// A variable that is asked for; may be given again
     #[arg(short, long = "env", value_name = "NAME=VALUE")]
     env: Vec<String>,
+    /// The user as whom it is to run, by name or number
+    #[arg(long, value_name = "USER")]
+    user: Option<UserName>,
+    /// The umask that is asked for, such as 0027
+    #[arg(long, value_name = "MODE")]
+    umask: Option<Umask>,
+    /// Standard input is given
+    #[arg(long)]
+    stdin: bool,
     /// The timeout that is asked for, such as 5m
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     timeout: Option<Duration>,
@@ -96,9 +105,14 @@ fn operation(args: &Args) -> Result<Option<Operation>, Fault> {
     let (command, cwd) = (command.clone(), args.cwd.clone());
     let timeout = args.timeout.map_or(u64::from(TIMEOUT_DEFAULT_S), |timeout| timeout.as_secs());
     let timeout = u32::try_from(timeout).unwrap_or(u32::MAX);
+    let stdin = args.stdin.then(|| Stdin::from(""));
+    let (user, umask) = (args.user.clone(), args.umask);
     let operation = match (args.shell, rest) {
-        (false, _) => Operation::Exec(Exec { command, args: rest.into(), cwd, env, timeout }),
-        (true, []) => Operation::Shell(Shell { command, cwd, env, timeout }),
+        (false, _) => {
+            let args = rest.into();
+            Operation::Exec(Exec { command, args, cwd, env, timeout, stdin, user, umask })
+        }
+        (true, []) => Operation::Shell(Shell { command, cwd, env, timeout, stdin, user, umask }),
         (true, _) => return Err(Fault::usage("--shell takes one script: quote it")),
     };
     operation.validate().map_err(|error| Fault::usage(error.to_string()))?;
@@ -124,11 +138,12 @@ fn explain(
     };
     let program = resolved.program.as_ref().map(|path| format!("  program  {}", path.display()));
     let cwd = format!("  cwd      {}", resolved.cwd.display());
+    let user = format!("  user     {}", resolved.user.name);
     let trials = policy.trials(request).into_iter().map(|(rule, said)| match said {
         Ok(()) => format!("  rule '{}': allows it", rule.name()),
         Err(mismatch) => format!("  rule '{}': {mismatch}", rule.name()),
     });
-    let lines = [first].into_iter().chain(program).chain([cwd]).chain(trials);
+    let lines = [first].into_iter().chain(program).chain([cwd, user]).chain(trials);
     let warnings = match &decision {
         Ok(rule) => about_rule(rule, Some(resolved)),
         Err(_) => about(policy),

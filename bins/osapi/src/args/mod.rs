@@ -4,6 +4,7 @@
 pub(crate) mod bytes;
 pub(crate) mod csv;
 pub(crate) mod duration;
+pub(crate) mod input;
 pub(crate) mod key;
 pub(crate) mod nats;
 pub(crate) mod remote;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use clap::{ArgGroup, Args};
-use osapi_core::job::{Exec, Invalid, Operation, QueueFor, Shell, Target};
+use osapi_core::job::{Exec, Invalid, Operation, QueueFor, Shell, Stdin, Target, Umask, UserName};
 
 use super::Format;
 use super::csv::CsvArgs;
 use super::duration::{Timeout, queue_for};
-use super::script;
+use super::input::Input;
+use super::script::{self, Script};
 use super::target::{HELP, target};
 
 /// Where and how a command runs: the same in every form.
@@ -25,6 +26,15 @@ pub(crate) struct RunArgs {
     /// Variable for the command's environment; may be repeated
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,
+    /// Give the command this file on standard input, or what this program gets there if it is '-'; at most 256 KiB [default: nothing]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stdin: Option<Input>,
+    /// Run as this user of the host, by name or number [default: the agent's user]
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<UserName>,
+    /// Umask of the command, in octal: 0027 [default: 0022]
+    #[arg(long, value_name = "MODE")]
+    pub(crate) umask: Option<Umask>,
     #[command(flatten)]
     pub(crate) format: Format,
     /// Run on all hosts without asking
@@ -74,7 +84,7 @@ pub(crate) struct ShellArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
     #[arg(long, value_name = "FILE", value_parser = script::file, help = script::HELP)]
-    pub(crate) file: Option<String>,
+    pub(crate) file: Option<Script>,
     /// The script for /bin/sh, as one argument
     pub(crate) script: Option<String>,
 }
@@ -87,7 +97,7 @@ pub(crate) struct ShellLongArgs {
     #[arg(long, value_name = "SCRIPT", allow_hyphen_values = true)]
     pub(crate) command: Option<String>,
     #[arg(long, value_name = "FILE", value_parser = script::file, help = script::HELP)]
-    pub(crate) file: Option<String>,
+    pub(crate) file: Option<Script>,
     #[command(flatten)]
     pub(crate) run: RunArgs,
 }
@@ -155,9 +165,21 @@ impl ShellArgs {
     /// The first bound that is broken.
     pub(crate) fn into_run(self) -> Result<Run, Invalid> {
         let options = self.run;
-        let (cwd, env) = (options.cwd.clone(), environment(&options));
-        let script = self.file.or(self.script).unwrap_or_default();
-        let shell = Shell { cwd, env, timeout: options.timeout.seconds(), ..Shell::new(script) };
+        let is_read = self.file.as_ref().is_some_and(|script| script.is_standard_input);
+        if is_read && options.stdin == Some(Input::Standard) {
+            let bound = "a file where the script is what comes on standard input";
+            return Err(Invalid::new("--stdin", bound, "'-'"));
+        }
+        let script = self.file.map(|script| script.text).or(self.script).unwrap_or_default();
+        let shell = Shell {
+            cwd: options.cwd.clone(),
+            env: environment(&options),
+            timeout: options.timeout.seconds(),
+            stdin: input(&options)?,
+            user: options.user.clone(),
+            umask: options.umask,
+            ..Shell::new(script)
+        };
         checked(What::Shell(shell), options)
     }
 }
@@ -173,8 +195,16 @@ impl ShellLongArgs {
 }
 
 fn exec(command: String, args: Vec<String>, options: RunArgs) -> Result<Run, Invalid> {
-    let (cwd, env) = (options.cwd.clone(), environment(&options));
-    let exec = Exec { args, cwd, env, timeout: options.timeout.seconds(), ..Exec::new(command) };
+    let exec = Exec {
+        args,
+        cwd: options.cwd.clone(),
+        env: environment(&options),
+        timeout: options.timeout.seconds(),
+        stdin: input(&options)?,
+        user: options.user.clone(),
+        umask: options.umask,
+        ..Exec::new(command)
+    };
     checked(What::Exec(exec), options)
 }
 
@@ -196,6 +226,11 @@ pub(crate) fn check_queue_for(time: Option<QueueFor>, target: &Target) -> Result
         }
         _ => Ok(()),
     }
+}
+
+/// Standard input is read here, and only if it is asked for: a loop that reads lines from it would lose them otherwise.
+fn input(options: &RunArgs) -> Result<Option<Stdin>, Invalid> {
+    options.stdin.as_ref().map(Input::read).transpose()
 }
 
 /// The last of several values of one variable counts, as in env(1).

@@ -10,6 +10,14 @@ use crate::render::escape;
 /// What is shown as the help of the option.
 pub(crate) const HELP: &str = "Read the script from this file, or from standard input if it is '-'";
 
+/// A script that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Script {
+    pub(crate) text: String,
+    /// Whether it came on standard input, of which nothing is left then.
+    pub(crate) is_standard_input: bool,
+}
+
 /// Why a file holds no script for `shell`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InvalidScript {
@@ -34,11 +42,13 @@ pub(crate) enum InvalidScript {
 ///
 /// # Errors
 /// When it cannot be read, or is none for `shell`.
-pub(crate) fn file(path: &str) -> Result<String, InvalidScript> {
-    match path {
-        "-" => read(io::stdin().lock()),
-        path => read(File::open(path).map_err(InvalidScript::Unreadable)?),
-    }
+pub(crate) fn file(path: &str) -> Result<Script, InvalidScript> {
+    let is_standard_input = path == "-";
+    let text = match is_standard_input {
+        true => read(io::stdin().lock()),
+        false => read(File::open(path).map_err(InvalidScript::Unreadable)?),
+    };
+    Ok(Script { text: text?, is_standard_input })
 }
 
 fn read(from: impl Read) -> Result<String, InvalidScript> {

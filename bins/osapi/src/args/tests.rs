@@ -130,6 +130,28 @@ fn variables_have_a_name_and_a_value() {
 }
 
 #[test]
+fn what_a_command_is_given_is_the_same_for_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("input");
+    std::fs::write(&path, b"a\xff\0").unwrap();
+    let path = path.to_str().unwrap();
+    let given = ["--stdin", path, "--user", "web", "--umask", "027"];
+    for (form, command) in [("exec", &["--", "x"][..]), ("shell", &["x"][..])] {
+        let operation = run(&[&["osapi", form][..], &given, command].concat()).what.operation();
+        let asked = operation.surroundings().unwrap();
+        assert_eq!(asked.stdin.unwrap().as_bytes(), b"a\xff\0");
+        assert_eq!((asked.user.unwrap().as_str(), asked.umask.unwrap().bits()), ("web", 0o027));
+        let plain = run(&[&["osapi", form][..], command].concat()).what.operation();
+        let asked = plain.surroundings().unwrap();
+        assert!(asked.stdin.is_none() && asked.user.is_none() && asked.umask.is_none());
+    }
+    for bad in [["--user", "0day"], ["--user", ""], ["--umask", "9"], ["--umask", "u=rwx"]] {
+        let text = refused(&[&["osapi", "exec"][..], &bad, &["--", "x"]].concat());
+        assert!(text.contains(bad[0]) && text.contains("must be"), "{text}");
+    }
+}
+
+#[test]
 fn bounds_are_checked_before_anything_is_sent() {
     let broken = |words: &[&str]| match parse(words).command {
         Command::Exec(args) => args.into_run().unwrap_err().to_string(),

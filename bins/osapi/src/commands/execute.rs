@@ -1,12 +1,11 @@
 //! `exec`, `shell`, `node get` and `job retry`: something is done on hosts, and its outcome is this program's.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use osapi_client::{Client, Command, JobOutcome, Surrounded};
 use osapi_core::api::types::JobResults;
 use osapi_core::id::JobId;
-use osapi_core::job::{Exec, QueueFor, Shell, Target};
+use osapi_core::job::{Exec, QueueFor, Shell, Surroundings, Target};
 use serde::Serialize;
 
 use super::attend::{self, Attended, Request};
@@ -36,8 +35,8 @@ pub(crate) async fn run(
     let (detach, format) = (options.detach, options.format);
     let asking = Asking { client, interrupts, screen, detach, format };
     match what {
-        What::Exec(command) => asking.outcome(exec(client, &options, command)).await,
-        What::Shell(script) => asking.outcome(shell(client, &options, script)).await,
+        What::Exec(command) => asking.outcome(exec(client, &options, &command)).await,
+        What::Shell(script) => asking.outcome(shell(client, &options, &script)).await,
     }
 }
 
@@ -119,16 +118,14 @@ pub(crate) async fn count_hosts(client: &Client, target: &Target) -> Option<u32>
     client.target(target).preview().await.ok().map(|preview| preview.count)
 }
 
-fn exec(client: &Client, options: &RunArgs, exec: Exec) -> Command<Exec> {
-    let Exec { command, args, cwd, env, timeout } = exec;
-    let command = client.node(&options.target).exec(command).args(args);
-    waiting(surrounded(command, cwd, env, timeout), options.queue_for)
+fn exec(client: &Client, options: &RunArgs, exec: &Exec) -> Command<Exec> {
+    let command = client.node(&options.target).exec(&exec.command).args(&exec.args);
+    waiting(surrounded(command, exec.surroundings()), options.queue_for)
 }
 
-fn shell(client: &Client, options: &RunArgs, shell: Shell) -> Command<Shell> {
-    let Shell { command, cwd, env, timeout } = shell;
-    let command = client.node(&options.target).shell(command);
-    waiting(surrounded(command, cwd, env, timeout), options.queue_for)
+fn shell(client: &Client, options: &RunArgs, shell: &Shell) -> Command<Shell> {
+    let command = client.node(&options.target).shell(&shell.command);
+    waiting(surrounded(command, shell.surroundings()), options.queue_for)
 }
 
 fn waiting<O>(command: Command<O>, queue_for: Option<QueueFor>) -> Command<O> {
@@ -138,15 +135,23 @@ fn waiting<O>(command: Command<O>, queue_for: Option<QueueFor>) -> Command<O> {
     }
 }
 
-fn surrounded<O: Surrounded>(
-    command: Command<O>,
-    cwd: Option<String>,
-    env: BTreeMap<String, String>,
-    timeout: u32,
-) -> Command<O> {
+fn surrounded<O: Surrounded>(command: Command<O>, asked: Surroundings<'_>) -> Command<O> {
+    let Surroundings { cwd, env, timeout, stdin, user, umask } = asked;
     let command = command.envs(env).timeout(Duration::from_secs(timeout.into()));
-    match cwd {
-        Some(cwd) => command.cwd(cwd),
+    let command = given(command, cwd, |command, cwd| command.cwd(cwd));
+    let command = given(command, stdin, |command, stdin| command.stdin(stdin.clone()));
+    let command = given(command, user.cloned(), Command::user);
+    given(command, umask, Command::umask)
+}
+
+/// The command with `value`, if there is one.
+fn given<O, T>(
+    command: Command<O>,
+    value: Option<T>,
+    with: impl FnOnce(Command<O>, T) -> Command<O>,
+) -> Command<O> {
+    match value {
+        Some(value) => with(command, value),
         None => command,
     }
 }

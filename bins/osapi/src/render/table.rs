@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use comfy_table::{Table, presets};
 use osapi_core::api::types::{AgentInfo, JobDetails, JobSummary, KeyList, TargetHost};
 use osapi_core::id::JobId;
-use osapi_core::job::{AgentFacts, ClaimRule};
+use osapi_core::job::{AgentFacts, ClaimRule, Operation, Stdin};
 
 use super::{escape, excerpt, time};
 
@@ -116,11 +116,15 @@ pub(crate) fn job(job: &JobDetails) -> String {
         Some(operation) => super::outcome::operation(operation),
         None => format!("{} (not shown: you may not see it)", summary.kind),
     };
+    let given = job.operation.as_ref().and_then(Operation::surroundings);
     let mut text = pairs(
         [
             Some(("job", summary.job_id.to_string())),
             Some(("status", summary.status.to_string())),
             Some(("operation", operation)),
+            given.and_then(|given| Some(("user", given.user?.to_string()))),
+            given.and_then(|given| Some(("umask", given.umask?.to_string()))),
+            given.and_then(|given| Some(("input", size(given.stdin?)))),
             Some(("target", summary.target.clone())),
             Some(("hosts", counts(&summary.hosts))),
             Some(("submitter", summary.submitter.clone())),
@@ -141,6 +145,10 @@ pub(crate) fn job(job: &JobDetails) -> String {
     });
     text.push_str(&columns(&["TIME", "EVENT", "HOST"], events));
     text
+}
+
+fn size(stdin: &Stdin) -> String {
+    time::count(stdin.as_bytes().len() as u64, "byte")
 }
 
 fn ids(jobs: &[JobId]) -> String {

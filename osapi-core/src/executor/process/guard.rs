@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Execution;
-use super::environment::User;
+use super::account::Account;
 use super::program::{Command, start_failed};
 use crate::clock::{Clock as _, SystemClock};
 use crate::executor::{Task, unsupported};
@@ -23,6 +23,26 @@ pub struct Resolved {
     pub program: Option<PathBuf>,
     /// Where it would run.
     pub cwd: PathBuf,
+    /// As whom.
+    pub user: ResolvedUser,
+}
+
+/// A user of this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedUser {
+    /// The number, by which the system knows it.
+    pub uid: u32,
+    /// The name; the number again if it has none.
+    pub name: String,
+    /// Whether it is the agent's own.
+    pub is_own: bool,
+}
+
+impl From<&Account> for ResolvedUser {
+    fn from(account: &Account) -> Self {
+        let Account { uid, name, home: _, credentials } = account;
+        Self { uid: *uid, name: name.clone(), is_own: credentials.is_none() }
+    }
 }
 
 /// The rules of this host on what may be performed.
@@ -74,7 +94,7 @@ impl Guard {
     pub(super) fn way(&self, command: &Command, located: PathBuf) -> Result<Way, Failure> {
         let resolved = links_resolved(&self.operation, command, &located)?;
         self.admit(Some(&resolved))?;
-        let Resolved { program, cwd } = resolved;
+        let Resolved { program, cwd, user: _ } = resolved;
         let arg0 = program.as_ref().map_or(OsString::from(&command.name), OsString::from);
         Ok(Way { program: program.unwrap_or(located), arg0, cwd })
     }
@@ -87,9 +107,11 @@ impl Guard {
 pub fn resolve(operation: &Operation) -> Result<Resolved, Failure> {
     let host = "local".parse().expect("it is one token");
     let execution = Execution { job: JobId::new(SystemClock.wall()), host };
+    let user = operation.surroundings().and_then(|surroundings| surroundings.user);
+    let account = user.map_or_else(|| Ok(Account::current()), Account::named)?;
     let command = match operation {
-        Operation::Exec(exec) => Command::exec(execution, Exec::clone(exec), &User::current()),
-        Operation::Shell(shell) => Command::shell(execution, Shell::clone(shell), &User::current()),
+        Operation::Exec(exec) => Command::exec(execution, Exec::clone(exec), account),
+        Operation::Shell(shell) => Command::shell(execution, Shell::clone(shell), account),
         Operation::Facts | Operation::Custom(_) => return Err(unsupported(operation)),
     };
     links_resolved(operation, &command, &command.locate()?)
@@ -108,5 +130,5 @@ fn links_resolved(
         Operation::Exec(_) => Some(real(Step::Program, located)?),
         Operation::Shell(_) | Operation::Facts | Operation::Custom(_) => None,
     };
-    Ok(Resolved { program, cwd })
+    Ok(Resolved { program, cwd, user: (&command.account).into() })
 }

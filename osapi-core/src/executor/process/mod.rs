@@ -1,14 +1,17 @@
 //! Real commands of this machine.
 //!
-//! A command is looked up (`program`), allowed by the rules of the host where there are some (`guard`), and started (`start`) with a clean `environment`; its output is drained (`pipes`) while it runs
+//! A command is looked up (`program`), allowed by the rules of the host where there are some (`guard`), and started (`start`) with a clean `environment` as the `account` that was asked for, which takes more in the new process itself (`child`); its `input` is written and its output drained (`pipes`) while it runs
 //! (`run`), until nothing of its `tree` is left. Its `members` are found wherever they went: into a `cgroup` of its own, below this process (`children`), or anywhere in
 //! /proc (`procfs`). [`prepare_this_process`] is for the program around it. Needs Linux 5.3.
 
+mod account;
 mod cgroup;
+mod child;
 mod children;
 mod environment;
 mod facts;
 mod guard;
+mod input;
 mod leftovers;
 mod members;
 mod pipes;
@@ -27,11 +30,12 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use self::account::Account;
 use self::cgroup::Cgroups;
-use self::environment::User;
+
 pub use self::facts::of_this_host as facts_of_this_host;
 use self::guard::Guard;
-pub use self::guard::{Resolved, Rules, RulesInForce, resolve};
+pub use self::guard::{Resolved, ResolvedUser, Rules, RulesInForce, resolve};
 pub use self::prepare::prepare_this_process;
 use self::program::Command;
 use self::run::Limits;
@@ -49,11 +53,12 @@ struct Execution {
     host: AgentName,
 }
 
-/// Runs `Exec` and `Shell` as processes of the agent's own user, and tells the facts of this host.
+/// Runs `Exec` and `Shell` as processes of the agent's own user, or of another where it may, and tells the facts of this host.
 #[derive(Debug)]
 pub struct ProcessExecutor {
     host: AgentName,
-    user: User,
+    /// Its own.
+    account: Account,
     cgroups: Option<Cgroups>,
     limits: Limits,
     rules: RulesInForce,
@@ -71,7 +76,7 @@ impl ProcessExecutor {
             kill_wait: Duration::from_secs(5),
         };
         let rules = watch::channel(None).1;
-        Self { host, user: User::current(), cgroups: Cgroups::detect(), limits, rules }
+        Self { host, account: Account::current(), cgroups: Cgroups::detect(), limits, rules }
     }
 
     /// With `grace` between SIGTERM and SIGKILL.
@@ -96,6 +101,16 @@ impl ProcessExecutor {
     }
 }
 
+impl ProcessExecutor {
+    /// As whom `operation` is performed.
+    async fn account_for(&self, operation: &Operation) -> Result<Account, Failure> {
+        match operation.surroundings().and_then(|surroundings| surroundings.user.cloned()) {
+            Some(user) => blocking(move || Account::named(&user)).await,
+            None => Ok(self.account.clone()),
+        }
+    }
+}
+
 #[async_trait]
 impl Executor for ProcessExecutor {
     fn admit(&self, operation: &Operation, submitter: &Submitter) -> Result<(), Failure> {
@@ -112,9 +127,13 @@ impl Executor for ProcessExecutor {
         let group = self.cgroups.as_ref().map(|cgroups| cgroups.of(&execution));
         let rules = self.rules.borrow().clone();
         let guard = rules.map(|rules| Guard::new(rules, &task));
+        let account = match self.account_for(&task.operation).await {
+            Ok(account) => account,
+            Err(failure) => return Outcome::Rejected(failure),
+        };
         let command = match task.operation {
-            Operation::Exec(exec) => Command::exec(execution, exec, &self.user),
-            Operation::Shell(shell) => Command::shell(execution, shell, &self.user),
+            Operation::Exec(exec) => Command::exec(execution, exec, account),
+            Operation::Shell(shell) => Command::shell(execution, shell, account),
             Operation::Facts => {
                 if let Err(failure) = guard.map_or(Ok(()), |guard| guard.admit(None)) {
                     return Outcome::Rejected(failure);

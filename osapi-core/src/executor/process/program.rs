@@ -10,9 +10,11 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
 use super::Execution;
-use super::environment::{User, environment};
+use super::account::{self, Account};
+use super::child::Refusal;
+use super::environment::environment;
 use crate::job::report::{Failure, Step};
-use crate::job::{Exec, Shell};
+use crate::job::{Exec, Shell, Stdin, Umask};
 
 /// What is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,22 +25,33 @@ pub(super) struct Command {
     pub(super) args: Vec<String>,
     pub(super) cwd: PathBuf,
     pub(super) env: BTreeMap<String, String>,
+    pub(super) stdin: Option<Stdin>,
+    /// As whom it runs.
+    pub(super) account: Account,
+    /// Its umask, if not that of the agent.
+    pub(super) umask: Option<Umask>,
 }
 
 impl Command {
-    /// The program `exec`.
-    pub(super) fn exec(execution: Execution, exec: Exec, user: &User) -> Self {
-        let Exec { command, args, cwd, env, timeout: _ } = exec;
+    /// The program `exec`, as `account`.
+    pub(super) fn exec(execution: Execution, exec: Exec, account: Account) -> Self {
+        let Exec { command, args, cwd, env, timeout: _, stdin, user: _, umask } = exec;
         let cwd = PathBuf::from(cwd.unwrap_or_else(|| "/".to_owned()));
-        let env = environment(user, &execution, &env);
-        Self { execution, name: command, args, cwd, env }
+        let env = environment(&account, &execution, &env);
+        Self { execution, name: command, args, cwd, env, stdin, account, umask }
     }
 
-    /// The script `shell`, given to `/bin/sh -c`.
-    pub(super) fn shell(execution: Execution, shell: Shell, user: &User) -> Self {
-        let Shell { command, cwd, env, timeout } = shell;
-        let args = vec!["-c".to_owned(), command];
-        Self::exec(execution, Exec { command: "/bin/sh".to_owned(), args, cwd, env, timeout }, user)
+    /// The script `shell`, given to `/bin/sh -c`, as `account`.
+    pub(super) fn shell(execution: Execution, shell: Shell, account: Account) -> Self {
+        let Shell { command, cwd, env, timeout, stdin, user, umask } = shell;
+        let (args, command) = (vec!["-c".to_owned(), command], "/bin/sh".to_owned());
+        let exec = Exec { command, args, cwd, env, timeout, stdin, user, umask };
+        Self::exec(execution, exec, account)
+    }
+
+    /// Whether its process has more to do than posix_spawn(3) does for it.
+    pub(super) fn needs_preparation(&self) -> bool {
+        self.account.credentials.is_some() || self.umask.is_some()
     }
 
     /// Checks the working directory, then finds the program, as execvp(3) would in the command's own PATH.
@@ -76,8 +89,20 @@ impl Command {
         })
     }
 
-    /// Says why starting `program`, which was found, failed.
+    /// Says why starting `program`, which was found, failed: in its process, or before there was one.
     pub(super) fn failure(&self, program: &Path, err: &io::Error) -> Failure {
+        let Some(Refusal { step, errno }) = Refusal::decode(err) else {
+            return self.not_executed(program, err);
+        };
+        let err = errno.into();
+        match step {
+            Step::Program | Step::Setup => self.not_executed(program, &err),
+            Step::Cwd => start_failed(step, "cannot enter", &self.cwd, &err),
+            Step::User => account::failure(&format!("cannot become {}", self.account.name), &err),
+        }
+    }
+
+    fn not_executed(&self, program: &Path, err: &io::Error) -> Failure {
         let errno = err.raw_os_error().map(Errno::from_raw_os_error);
         let step = match errno {
             // What a machine runs out of, not what is wrong with the program.
@@ -111,9 +136,12 @@ fn check_program(path: &Path) -> io::Result<()> {
 }
 
 pub(super) fn start_failed(step: Step, what: &str, path: &Path, err: &io::Error) -> Failure {
-    let reason = err.to_string();
-    // The number has a field of its own.
-    let reason = reason.split(" (os error").next().unwrap_or_default();
-    let message = format!("{what} {}: {reason}", path.display());
+    let message = format!("{what} {}: {}", path.display(), reason(err));
     Failure { step: Some(step), errno: err.raw_os_error(), ..Failure::new("start_failed", message) }
+}
+
+/// An error of the system in words. Its number has a field of its own.
+pub(super) fn reason(err: &io::Error) -> String {
+    let text = err.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }

@@ -8,7 +8,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join;
+use futures_util::future::join3;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -49,7 +49,7 @@ pub(super) async fn run(
 ) -> Outcome {
     let execution = command.execution.clone();
     let job = execution.job;
-    let Started { leader, mark, exit, pipes } =
+    let Started { leader, mark, exit, pipes, input } =
         match blocking(move || start(&command, guard.as_ref())).await {
             Ok(started) => started,
             Err(outcome) => return outcome,
@@ -67,6 +67,11 @@ pub(super) async fn run(
         pipes.drain(events, &gone, limits.drain_grace).await;
         drained.cancel();
     };
+    let feed = async {
+        if let Some(input) = input {
+            input.feed(&gone).await;
+        }
+    };
     let life = async {
         let stopped = running.until_end(stop).await;
         if stopped.is_none() {
@@ -77,7 +82,7 @@ pub(super) async fn run(
         gone.cancel();
         stopped
     };
-    let ((), stopped) = join(drain, life).await;
+    let ((), (), stopped) = join3(drain, feed, life).await;
     let status = running.close().await;
     outcome(stopped, status)
 }

@@ -11,14 +11,16 @@ use serde_json::Value;
 use tokio::io::unix::AsyncFd;
 
 use super::cgroup::Cgroup;
+use super::child::Plan;
 use super::children::Leader;
 use super::guard::{Guard, Way};
+use super::input::Input;
 use super::members::LeaderMark;
 use super::pipes::Pipes;
 use super::procfs;
 use super::program::Command;
 use super::system;
-use crate::job::{Failure, Outcome};
+use crate::job::{Failure, Outcome, Stdin};
 
 /// A command that was started.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(super) struct Started {
     /// Readable once the leader has ended.
     pub(super) exit: AsyncFd<OwnedFd>,
     pub(super) pipes: Pipes,
+    /// What it was given to read.
+    pub(super) input: Option<Input>,
 }
 
 /// What a later run of the agent needs to find the processes.
@@ -64,10 +68,11 @@ impl Detail {
 /// `Rejected` if it was not started: which step, and the system's error. `Lost` if it was, and could not be watched.
 pub(super) fn start(command: &Command, guard: Option<&Guard>) -> Result<Started, Outcome> {
     let way = way(command, guard).map_err(Outcome::Rejected)?;
-    let mut leader = Leader::start(|| spawn(command, &way))
-        .map_err(|err| Outcome::Rejected(command.failure(&way.program, &err)))?;
-    match watch(&mut leader) {
-        Ok((mark, exit, pipes)) => Ok(Started { leader, mark, exit, pipes }),
+    let not_started = |err: io::Error| Outcome::Rejected(command.failure(&way.program, &err));
+    let (stdin, to) = stdin(command).map_err(not_started)?;
+    let mut leader = Leader::start(|| spawn(command, &way, stdin)).map_err(not_started)?;
+    match watch(&mut leader, to.zip(command.stdin.clone())) {
+        Ok((mark, exit, pipes, input)) => Ok(Started { leader, mark, exit, pipes, input }),
         Err(err) => {
             tracing::error!(job = %command.execution.job, error = %err, "a command cannot be watched and is ended");
             abandon(leader);
@@ -90,29 +95,40 @@ fn abandon(mut leader: Leader) {
     tracing::debug!(?killed, ?reaped, "a command was ended unwatched");
 }
 
-/// There is no `pre_exec` and no look-up in PATH here: with either, std forks and executes through execvp(3), which runs a script
-/// without `#!` under `/bin/sh`, silently. Without them it uses posix_spawn(3), which does not, and which costs the same from a
-/// process of any size. Descriptors are all close-on-exec.
-#[expect(clippy::disallowed_methods, reason = "this is the process executor")]
-fn spawn(command: &Command, way: &Way) -> io::Result<std::process::Child> {
-    std::process::Command::new(&way.program)
-        .arg0(&way.arg0)
-        .args(&command.args)
-        .current_dir(&way.cwd)
-        .env_clear()
-        .envs(&command.env)
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+/// What the command reads, and where that is to be written. A request that gives nothing gives nothing of the agent's own either.
+fn stdin(command: &Command) -> io::Result<(Stdio, Option<OwnedFd>)> {
+    if command.stdin.is_none() {
+        return Ok((Stdio::null(), None));
+    }
+    let (from, to) = io::pipe()?;
+    Ok((from.into(), Some(to.into())))
 }
 
-fn watch(leader: &mut Leader) -> io::Result<(LeaderMark, AsyncFd<OwnedFd>, Pipes)> {
+/// Unless more is needed, there is no `pre_exec` and no look-up in PATH here: with either, std forks and executes through execvp(3), which
+/// runs a script without `#!` under `/bin/sh`, silently. Without them it uses posix_spawn(3), which does not, and which costs the same
+/// from a process of any size. Where a [`Plan`] is needed, that executes the program itself. Descriptors are all close-on-exec.
+#[expect(clippy::disallowed_methods, reason = "this is the process executor")]
+fn spawn(command: &Command, way: &Way, stdin: Stdio) -> io::Result<std::process::Child> {
+    let mut process = std::process::Command::new(&way.program);
+    process.process_group(0).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if command.needs_preparation() {
+        system::follow(&mut process, Plan::new(command, way)?);
+    } else {
+        process.arg0(&way.arg0).args(&command.args).current_dir(&way.cwd);
+        process.env_clear().envs(&command.env);
+    }
+    process.spawn()
+}
+
+fn watch(
+    leader: &mut Leader,
+    input: Option<(OwnedFd, Stdin)>,
+) -> io::Result<(LeaderMark, AsyncFd<OwnedFd>, Pipes, Option<Input>)> {
     let pid = leader.pid();
     let exit = system::watch_readable(pidfd_open(pid, PidfdFlags::empty())?)?;
     let missing = || io::Error::from(io::ErrorKind::NotFound);
     let start = procfs::stat(pid.as_raw_pid()).ok_or_else(missing)?.start;
     let (stdout, stderr) = leader.take_output().ok_or_else(missing)?;
-    Ok((LeaderMark { pid, start }, exit, Pipes::new(stdout, stderr)?))
+    let input = input.map(|(to, bytes)| Input::new(to, bytes)).transpose()?;
+    Ok((LeaderMark { pid, start }, exit, Pipes::new(stdout, stderr)?, input))
 }

@@ -1,16 +1,22 @@
 //! The one file with unsafe code: what the operating system offers and nobody wraps in a safe interface.
 #![expect(
     unsafe_code,
-    reason = "sigaction and pthread_sigmask, and descriptors that tokio has to trust"
+    reason = "sigaction, pthread_sigmask and execve, what is done between it and fork, and descriptors that tokio has to trust"
 )]
 
+use std::ffi::{CString, NulError, c_char};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
 use std::ptr;
 
+use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use super::child::{Plan, Refusal};
+use crate::job::report::Step;
 
 /// The last signal of Linux (signal(7)).
 const SIGNAL_MAX: libc::c_int = 64;
@@ -86,4 +92,72 @@ pub(super) fn unblock_signals() -> io::Result<()> {
         libc::pthread_sigmask(libc::SIG_SETMASK, &none, ptr::null_mut())
     };
     if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
+}
+
+/// A program with its arguments and its environment, as execve(2) takes them.
+#[derive(Debug)]
+pub(super) struct Image {
+    program: CString,
+    argv: Texts,
+    env: Texts,
+}
+
+/// Texts, and a list of where they are, ended by null.
+#[derive(Debug)]
+struct Texts {
+    places: Vec<*const c_char>,
+    /// They are on the heap, where they stay when this value is moved.
+    _kept: Vec<CString>,
+}
+
+// SAFETY: the pointers lead to texts that the same value owns, and that nobody changes as long as it exists.
+unsafe impl Send for Texts {}
+// SAFETY: as above; sharing it only reads.
+unsafe impl Sync for Texts {}
+
+impl Texts {
+    fn new(texts: impl IntoIterator<Item = Vec<u8>>) -> Result<Self, NulError> {
+        let kept = texts.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>()?;
+        let places = kept.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect();
+        Ok(Self { places, _kept: kept })
+    }
+}
+
+impl Image {
+    /// The file `program`, with its own name as the first of `argv`.
+    ///
+    /// # Errors
+    /// When a text has a NUL.
+    pub(super) fn new(
+        program: Vec<u8>,
+        argv: impl IntoIterator<Item = Vec<u8>>,
+        env: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Result<Self, NulError> {
+        let (argv, env) = (Texts::new(argv)?, Texts::new(env)?);
+        Ok(Self { program: CString::new(program)?, argv, env })
+    }
+
+    /// Executes it in the place of this process; returns only why not.
+    fn execute(&self) -> Errno {
+        // SAFETY: a text that ends with NUL, and two lists of such texts that end with null; all are alive, and are only read.
+        unsafe {
+            libc::execve(self.program.as_ptr(), self.argv.places.as_ptr(), self.env.places.as_ptr())
+        };
+        Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL)
+    }
+}
+
+/// Has the process that `command` starts do what is in `plan`, and execute the program of the plan by execve(2) itself: std would do so through
+/// execvp(3), which runs a script without `#!` under `/bin/sh`, silently.
+pub(super) fn follow(command: &mut std::process::Command, plan: Plan) {
+    let begin = move || {
+        let refusal = match plan.prepare() {
+            Ok(()) => Refusal { step: Step::Program, errno: plan.image.execute() },
+            Err(refusal) => refusal,
+        };
+        Err(refusal.encode())
+    };
+    // SAFETY: what runs in the new process makes system calls on what was prepared here, and reads `errno`. It takes no lock, allocates
+    // and frees nothing, and does not panic: it indexes nothing and unwraps nothing.
+    unsafe { command.pre_exec(begin) };
 }

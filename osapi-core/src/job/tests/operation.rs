@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::auth::permission::Permission;
-use crate::job::limits::{ARGUMENT_MAX, COMMAND_MAX};
-use crate::job::{Custom, Exec, Invalid, Operation, Shell};
+use crate::job::limits::{ARGUMENT_MAX, COMMAND_MAX, STDIN_MAX};
+use crate::job::{Custom, Exec, Invalid, Operation, Shell, Stdin};
 
 fn exec(change: impl FnOnce(&mut Exec)) -> Operation {
     let mut exec = Exec::new("ls");
@@ -106,6 +106,28 @@ fn a_command_is_bounded_with_all_that_belongs_to_it() {
 }
 
 #[test]
+fn input_is_bounded_by_itself() {
+    let input = |size| Some(Stdin::from(vec![0; size]));
+    accepted(exec(|exec| exec.stdin = input(STDIN_MAX)));
+    let (bound, value) = ("at most 262144 bytes", "262145 bytes");
+    refused(exec(|exec| exec.stdin = input(STDIN_MAX + 1)), "stdin", bound, value);
+    refused(shell(|shell| shell.stdin = input(STDIN_MAX + 1)), "stdin", bound, value);
+}
+
+/// Agents refuse fields that they do not know: what is not asked for must not be there.
+#[test]
+fn what_is_not_asked_for_is_not_written() {
+    for (operation, fields) in [
+        (exec(|_| ()), vec!["args", "command", "env", "timeout"]),
+        (shell(|_| ()), vec!["command", "env", "timeout"]),
+    ] {
+        let written = serde_json::to_value(&operation).unwrap();
+        let written = written[operation.kind()].as_object().unwrap();
+        assert_eq!(written.keys().collect::<Vec<_>>(), fields);
+    }
+}
+
+#[test]
 fn nothing_holds_a_nul() {
     let (nul, at_1) = ("a\0b".to_owned(), "NUL at byte 1");
     refused(exec(|exec| exec.command = nul.clone()), "command", "NUL", at_1);
@@ -178,6 +200,8 @@ fn operations_are_read_as_they_are_written() {
     let full = exec(|exec| {
         exec.args = vec!["|>*$HOME".into(), "\"é\n".into()];
         (exec.cwd, exec.env, exec.timeout) = (Some("/tmp".into()), env("A", "1"), 5);
+        exec.stdin = Some(b"\xff\0".into());
+        (exec.user, exec.umask) = ("web".parse().ok(), "0027".parse().ok());
     });
     let input = json!({"b": [1, null], "a": "x"});
     for operation in [full, shell(|_| ()), Operation::Facts, custom(|custom| custom.input = input)]
@@ -190,7 +214,7 @@ fn operations_are_read_as_they_are_written() {
 #[test]
 fn unknown_fields_are_refused() {
     for bad in [
-        json!({"exec": {"command": "ls", "user": "root"}}),
+        json!({"exec": {"command": "ls", "group": "root"}}),
         json!({"shell": {"command": "ls", "args": []}}),
         json!({"custom": {"name": "x", "permission": "node:read", "x": 1}}),
         json!({"facts": {"x": 1}}),
@@ -199,6 +223,11 @@ fn unknown_fields_are_refused() {
         json!({"exec": {"args": []}}),
         json!({"exec": {"command": "ls", "timeout": -1}}),
         json!({"exec": {"command": "ls", "timeout": "10"}}),
+        json!({"exec": {"command": "ls", "user": 0}}),
+        json!({"exec": {"command": "ls", "user": "0day"}}),
+        json!({"exec": {"command": "ls", "umask": 22}}),
+        json!({"exec": {"command": "ls", "umask": "0999"}}),
+        json!({"shell": {"command": "ls", "stdin": "no base64"}}),
     ] {
         assert!(serde_json::from_value::<Operation>(bad.clone()).is_err(), "{bad}");
     }

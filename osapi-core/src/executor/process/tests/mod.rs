@@ -6,6 +6,7 @@ mod output;
 mod prepared;
 mod start;
 mod stop;
+mod surroundings;
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -12,6 +12,7 @@ const ALONE: &str = "OSAPI_TEST_ALONE";
 fn in_its_own_process(name: &str) {
     let careless = "import os, signal, sys
 os.umask(0o077)
+os.geteuid() == 0 and os.setgroups([4, 27])
 os.dup2(0, 42, inheritable=True)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -86,6 +87,27 @@ fn subreaper() {
         }
         let children = procfs::children(std::process::id() as i32);
         assert_eq!(children, [0; 0], "every orphan is reaped");
+    });
+}
+
+#[test]
+fn no_group_of_the_agent_is_left_to_another_user() {
+    in_its_own_process("stranger");
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn stranger() {
+    prepared(async {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let groups = |user: &str| {
+            let user = Some(user.parse().unwrap());
+            Operation::Shell(Shell { user, ..Shell::new("grep ^Groups /proc/self/status") })
+        };
+        assert_eq!(run(shell("id -G")).await.1.stdout(), "0 4 27\n", "the agent has some");
+        assert_eq!(run(groups("61001")).await.1.stdout().trim(), "Groups:\t61001");
     });
 }
 

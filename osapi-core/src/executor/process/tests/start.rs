@@ -1,6 +1,7 @@
 use super::*;
 use crate::executor::process::Execution;
-use crate::executor::process::environment::{User, environment};
+use crate::executor::process::account::Account;
+use crate::executor::process::environment::environment;
 use crate::job::HostFacts;
 use crate::job::report::Step;
 
@@ -35,7 +36,7 @@ async fn the_environment_is_the_clean_one_and_nothing_else() {
     let operation = Operation::Exec(Exec { env: given.clone(), ..Exec::new("env") });
     let running = Run::begin(executor(), operation);
     let execution = Execution { job: running.job, host: "local".parse().unwrap() };
-    let expected = environment(&User::current(), &execution, &given);
+    let expected = environment(&Account::current(), &execution, &given);
     let (_, seen) = within(running.end()).await;
     let lines = seen.lines();
     let seen: BTreeMap<String, String> = lines
