@@ -19,6 +19,8 @@ pub mod backend;
 mod blocking;
 #[cfg(feature = "controller")]
 pub mod controller;
+#[cfg(feature = "crash-points")]
+pub mod crash;
 #[cfg(test)]
 #[cfg(feature = "runtime")]
 mod eventually;

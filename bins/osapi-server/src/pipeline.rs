@@ -15,9 +15,13 @@ use http::header::{CONNECTION, HeaderValue};
 use http::{HeaderMap, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
+#[cfg(feature = "crash-points")]
+use osapi_core::api::Method;
 use osapi_core::api::header::TRACEPARENT;
 use osapi_core::api::{Access, Code, Endpoint};
 use osapi_core::auth::authorize::{Context, Permit};
+#[cfg(feature = "crash-points")]
+use osapi_core::crash::{self, Place, Side};
 use osapi_core::id::RequestId;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -179,7 +183,20 @@ where
 
     // 7. The handler.
     let call = Call { path, query, body, bytes, head, arrived_at, hurry };
-    handler(permit, call).await?.into_response()
+    #[cfg(feature = "crash-points")]
+    pass::<E>(Side::Before);
+    let answer = handler(permit, call).await?;
+    #[cfg(feature = "crash-points")]
+    pass::<E>(Side::After);
+    answer.into_response()
+}
+
+/// Passes the crash point of requests that change something.
+#[cfg(feature = "crash-points")]
+fn pass<E: Endpoint>(side: Side) {
+    if E::INFO.method != Method::Get {
+        crash::pass(Place::Request, side, None);
+    }
 }
 
 async fn typed_body<E: Endpoint>(

@@ -52,6 +52,8 @@ impl Agent {
     /// An agent of these parts.
     #[must_use]
     pub fn new(parts: AgentParts) -> Self {
+        #[cfg(feature = "crash-points")]
+        let parts = parts.with_crash_points();
         Self { parts, told: Told::default() }
     }
 

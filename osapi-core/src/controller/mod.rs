@@ -179,6 +179,8 @@ impl Controller {
     /// When the bus cannot be subscribed to.
     pub async fn start(parts: Parts) -> Result<Self, crate::backend::BusError> {
         let Parts { store, bus, clock, root, job_key, denials, config } = parts;
+        #[cfg(feature = "crash-points")]
+        let (store, bus) = (crate::crash::store(store), crate::crash::bus(bus));
         let heard = bus.subscribe(&Pattern::Heard).await?;
         let work = bus.subscribe_in(&Pattern::Work, WORK_GROUP).await?;
         let (outbox, send_all) = outbound::Outbox::new(Arc::clone(&bus));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::world::{Invocation, Machine, workspace};
+use crate::world::{Invocation, Machine, PROGRAMS, built, workspace};
 
 /// What `cargo tree` says of what a package links, one crate or feature in a line.
 fn tree(package: &str, more: &[&str]) -> BTreeSet<String> {
@@ -72,6 +72,29 @@ fn what_programs_share_brings_neither_http_nor_commands_with_it() {
     let features = features("osapi-service");
     assert!(features.contains("nats"), "{features:?}");
     none_of(&["process", "agent", "controller", "embedded", "default"], &features);
+}
+
+/// Whether a file has these bytes.
+fn has(file: &Path, bytes: &[u8]) -> bool {
+    let text = fs::read(file).unwrap();
+    text.windows(bytes.len()).any(|window| window[0] == bytes[0] && window == bytes)
+}
+
+#[test]
+fn no_program_that_is_shipped_has_points_at_which_it_crashes() {
+    for package in ["osapi-client", "osapi-tests"].iter().chain(&PROGRAMS) {
+        none_of(&["crash-points"], &features(package));
+    }
+    for program in PROGRAMS {
+        for name in ["OSAPI_TEST_CRASH_AT", "agent.journal.starting", "server.write.job"] {
+            assert!(!has(&built(program), name.as_bytes()), "{name} in {program}");
+        }
+    }
+    #[cfg(feature = "crash-points")]
+    for name in ["OSAPI_TEST_CRASH_AT", "agent.journal.starting", "server.write.job"] {
+        let program = Path::new(env!("CARGO_BIN_EXE_osapi-crashing"));
+        assert!(has(program, name.as_bytes()), "the search finds nothing at all");
+    }
 }
 
 #[test]

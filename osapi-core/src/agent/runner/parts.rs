@@ -48,6 +48,19 @@ pub struct AgentParts {
     pub limits: Limits,
 }
 
+#[cfg(feature = "crash-points")]
+impl AgentParts {
+    /// The same parts, which crash where they are told to.
+    pub(super) fn with_crash_points(self) -> Self {
+        Self {
+            bus: crate::crash::bus(self.bus),
+            journal: crate::crash::journal(self.journal),
+            executor: crate::crash::executor(self.executor),
+            ..self
+        }
+    }
+}
+
 /// The bounds of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

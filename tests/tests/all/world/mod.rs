@@ -16,7 +16,7 @@ pub(crate) use http::{Answer, Api, answer};
 pub(crate) use machine::Machine;
 pub(crate) use osapi_tests::wait::until;
 pub(crate) use processes::{end_all_of, of_job};
-pub(crate) use program::{built, workspace};
+pub(crate) use program::{PROGRAMS, built, workspace};
 pub(crate) use run::{Invocation, Ran, finish};
 pub(crate) use server::Server;
 pub(crate) use terminal::Terminal;
