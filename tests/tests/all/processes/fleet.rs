@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::thread;
 
 use osapi_tests::NatsServer;
@@ -20,9 +21,12 @@ pub(crate) struct Fleet {
     pub(crate) machine: Machine,
 }
 
+/// Has a program be the server that listens at an address.
+type Invoke = dyn Fn(Invocation, &str) -> Invocation + Send + Sync;
+
 /// An API server. It may be killed and started again, at the same address.
 pub(crate) struct Server {
-    invocation: Box<dyn Fn(&str) -> Invocation + Send + Sync>,
+    invocation: Box<Invoke>,
     address: String,
     token: String,
     daemon: Option<Daemon>,
@@ -58,8 +62,8 @@ impl Fleet {
     /// One more API server, which has been started.
     fn server(&self, token: &str) -> Server {
         let (dir, url) = (self.machine.tmp(), self.broker.url());
-        let invocation = move |listen: &str| {
-            let server = Invocation::new(built("osapi-server")).in_dir(&dir);
+        let invocation = move |program: Invocation, listen: &str| {
+            let server = program.in_dir(&dir);
             let server = server.args(["-f", "nats/server/server.yaml", "--listen", listen]);
             // The usual 8 GiB would be set aside at the start, and may not be there.
             let server = server.env("OSAPI_JOBS_MAX_OUTPUT_BYTES", "64MiB");
@@ -81,9 +85,7 @@ impl Fleet {
 
     /// `osapi` where the fleet is kept, which asks the first server.
     pub(super) fn osapi<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Invocation {
-        let server = &self.servers[0];
-        let osapi = self.machine.osapi(args).env("OSAPI_URL", server.url());
-        osapi.env("OSAPI_TOKEN", &server.token)
+        self.servers[0].osapi(&self.machine, args)
     }
 
     /// Has every server sign with the job key that is in place where the fleet is kept, as an operator does.
@@ -156,6 +158,16 @@ impl Server {
         Api::new(&self.url(), &self.token)
     }
 
+    /// `osapi` where the fleet is kept, which asks this server.
+    pub(super) fn osapi<'a>(
+        &self,
+        machine: &Machine,
+        args: impl IntoIterator<Item = &'a str>,
+    ) -> Invocation {
+        let osapi = machine.osapi(args).env("OSAPI_URL", self.url());
+        osapi.env("OSAPI_TOKEN", &self.token)
+    }
+
     /// Where it listens.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -163,7 +175,12 @@ impl Server {
 
     /// Starts it. It is not ready yet.
     pub(crate) fn start(&mut self) {
-        self.daemon = Some(Daemon::start((self.invocation)(&self.address)));
+        self.start_by(Invocation::new(built("osapi-server")));
+    }
+
+    /// The same with another program in its place.
+    pub(super) fn start_by(&mut self, program: Invocation) {
+        self.daemon = Some(Daemon::start((self.invocation)(program, &self.address)));
     }
 
     /// Waits until it takes requests.
@@ -183,6 +200,16 @@ impl Server {
     /// Ends it as a crash does.
     pub(crate) fn kill(&mut self) {
         self.daemon.take().expect("it runs").kill();
+    }
+
+    /// Whether it has ended by itself.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.daemon.as_mut().expect("it was started").has_ended()
+    }
+
+    /// How it ended by itself, and what it wrote.
+    pub(super) fn ended(&mut self) -> (ExitStatus, String) {
+        self.daemon.take().expect("it was started").ended()
     }
 
     /// Stops it in the middle of whatever it does.
@@ -208,7 +235,12 @@ impl Server {
 impl Host {
     /// `osapi-agent` on it.
     pub(super) fn agent(&self, more: &[&OsStr]) -> Invocation {
-        let agent = Invocation::new(built("osapi-agent")).args(more);
+        self.agent_by(Invocation::new(built("osapi-agent")), more)
+    }
+
+    /// The same with another program in its place.
+    fn agent_by(&self, program: Invocation, more: &[&OsStr]) -> Invocation {
+        let agent = program.args(more);
         agent.args(["--data-dir".as_ref(), self.data_dir.as_os_str()])
     }
 
@@ -221,6 +253,26 @@ impl Host {
     /// Starts its agent, which joined before. It is not ready yet.
     pub(crate) fn start(&mut self) {
         self.daemon = Some(Daemon::start(self.agent(&[])));
+    }
+
+    /// The same with another program in its agent's place.
+    pub(super) fn start_by(&mut self, program: Invocation) {
+        self.daemon = Some(Daemon::start(self.agent_by(program, &[])));
+    }
+
+    /// Whether no agent was started on it, since the last one was seen to end.
+    pub(super) fn is_down(&self) -> bool {
+        self.daemon.is_none()
+    }
+
+    /// Whether its agent has ended by itself.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.daemon.as_mut().expect("it was started").has_ended()
+    }
+
+    /// How its agent ended by itself, and what it wrote.
+    pub(super) fn ended(&mut self) -> (ExitStatus, String) {
+        self.daemon.take().expect("it was started").ended()
     }
 
     /// Waits until its agent says `words`.

@@ -31,8 +31,9 @@ impl Marks {
         let (program, file) = (dir.join("mark"), dir.join("marks"));
         // When it was started is the 22nd field of proc_pid_stat(5). One write of a short line is whole (O_APPEND).
         let script = format!(
-            "#!/bin/sh\nread -r stat </proc/$$/stat\ntime=$1\nset -- $stat\n\
-             echo \"$OSAPI_JOB_ID $OSAPI_HOST ${{22}}\" >>{}\n[ -z \"$time\" ] || exec sleep \"$time\"\n",
+            "#!/bin/sh\nread -r stat </proc/$$/stat\ntime=$1\nbytes=$2\nset -- $stat\n\
+             echo \"$OSAPI_JOB_ID $OSAPI_HOST ${{22}}\" >>{}\n[ -z \"$bytes\" ] || head -c \"$bytes\" /dev/zero\n\
+             [ -z \"$time\" ] || exec sleep \"$time\"\n",
             file.display()
         );
         fs::write(&program, script).expect("the directory is there");
@@ -43,6 +44,11 @@ impl Marks {
     /// The body of a request that runs the command and has it take so many seconds.
     pub(super) fn long_command(&self, seconds: &str) -> Value {
         json!({ "command": self.program, "args": [seconds] })
+    }
+
+    /// The body of a request that runs the command and has it write so many bytes.
+    pub(super) fn large_command(&self, bytes: usize) -> Value {
+        json!({ "command": self.program, "args": ["0", bytes.to_string()] })
     }
 
     /// The body of a request that runs the command.

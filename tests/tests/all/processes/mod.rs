@@ -16,6 +16,8 @@ mod policy;
 mod queue;
 mod restore;
 mod same;
+#[cfg(feature = "crash-points")]
+mod walk;
 
 /// The outcome of a chance that a seed decides, so that a run can be repeated (xorshift64*, Vigna 2016).
 struct Chance(u64);

@@ -64,6 +64,11 @@ impl Daemon {
         kill_process(pid(&self.child), signal).expect("it was not waited for, so it is there");
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is ours").is_some()
+    }
+
     /// Ends it by SIGTERM, and returns how it ended and all that it wrote.
     pub(crate) fn stop(self) -> (ExitStatus, String) {
         self.signal(Signal::TERM);
