@@ -14,6 +14,7 @@ mod intake;
 mod job;
 mod outcome;
 mod recover;
+mod repair;
 mod seen;
 mod session;
 mod start;
@@ -168,6 +169,7 @@ impl Machine {
             Event::KeysChanged(ring) => self.keys_changed(&ring),
             Event::Committed(id) => self.committed(id),
             Event::CommitFailed(id, why) => self.commit_failed(id, why),
+            Event::JournalReopened(result) => self.journal_reopened(result),
             Event::Started { job, handle } => self.started(job, handle),
             Event::Ended { job, finished } => self.ended(job, finished),
             Event::Broke(job) => self.broke(job),
@@ -254,6 +256,7 @@ impl Machine {
                 Wake::Hello => self.regularly(),
                 Wake::Register => self.register(),
                 Wake::Lazy => self.writes.flush_lazy(),
+                Wake::Journal => self.reopen_journal(),
                 Wake::Drain => self.lose_patience(),
                 Wake::Timeout(job) => self.time_out(job),
                 Wake::Leftovers(job) => self.end_leftovers(job),

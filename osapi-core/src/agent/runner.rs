@@ -73,7 +73,7 @@ impl Agent {
     /// sent, and the result says what is left. What is left is in the journal.
     ///
     /// # Errors
-    /// When it cannot begin. Once it has begun, it goes on: with a journal that fails it takes no more jobs and says so.
+    /// When it cannot begin. Once it has begun, it goes on: while its journal fails it takes no jobs and says so.
     ///
     /// # Cancel safety
     /// Dropping it is a crash of the agent: the next run recovers from the journal.
@@ -267,6 +267,12 @@ impl Runner {
                     self.tell(event);
                 }
             }
+            Done::Reopened(result) => {
+                if let Err(why) = &result {
+                    tracing::warn!(why, "the journal cannot be used yet");
+                }
+                self.tell(Event::JournalReopened(result));
+            }
             Done::Leftovers(job, result) => self.tell(Event::LeftoversEnded { job, result }),
             Done::Broke(job) => {
                 self.stoppers.remove(&job);
@@ -302,6 +308,7 @@ impl Runner {
             Action::SendReport(job) => self.voice.say(Said::Report(job)),
             Action::SendChunk { job, chunk, of } => self.voice.send_chunk(job, chunk, of),
             Action::Commit { id, changes } => self.writer.queue(id, changes),
+            Action::ReopenJournal => self.work.reopen(Arc::clone(&self.parts.journal)),
             Action::Start(task) => {
                 self.on_disk.insert(task.job);
                 let (stopper, stop) = crate::executor::Stop::channel();

@@ -71,4 +71,8 @@ impl Journal for CrashingJournal {
         steps.iter().for_each(|(place, job)| pass(*place, Side::After, *job));
         Ok(())
     }
+
+    async fn reopen(&self) -> Result<Vec<(JobId, Record)>, JournalError> {
+        self.inner.reopen().await
+    }
 }

@@ -129,7 +129,10 @@ async fn memory_conforms_and_fails_when_it_is_told_to() {
         assert!(shared.commit(vec![Change::Forget(job(1))]).await.is_err());
     }
     assert_eq!(shared.entries().await.unwrap(), before);
+    assert!(shared.reopen().await.is_err(), "its cause is still there");
     shared.repair();
+    assert!(shared.commit(vec![Change::Forget(job(1))]).await.is_err(), "what it holds is unknown");
+    assert_eq!(shared.reopen().await.unwrap(), before);
     shared.commit(vec![Change::Forget(job(1))]).await.unwrap();
 }
 
@@ -143,9 +146,13 @@ async fn the_file_conforms() {
         open()
     })
     .await;
-    let mode = fs::metadata(&path).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+    let files = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let files: std::collections::BTreeSet<_> = files.collect();
+    let expected = [path.clone(), dir.path().join("journal.redb.synced")];
+    assert_eq!(files, expected.into(), "nothing else is left beside it");
+    for file in files {
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
 }
 
 struct Kept {

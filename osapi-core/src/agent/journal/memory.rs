@@ -23,10 +23,13 @@ struct State {
     fault: Option<Fault>,
 }
 
+/// Why a commit fails.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
-    Next,
-    GivenUp,
+    /// There is a cause. What is to be written is kept all the same, or not.
+    Cause { keeps: bool },
+    /// There was one, and the journal was not opened again.
+    GivenUp { is_cause_gone: bool },
 }
 
 impl MemoryJournal {
@@ -44,19 +47,27 @@ impl MemoryJournal {
 
     /// Another journal that holds the same, like a disk that was copied.
     #[cfg(test)]
-    #[must_use]
     pub(in crate::agent) fn copied(&self) -> Self {
         Self(Arc::new(Mutex::new(self.state().clone())))
     }
 
     /// Makes the next commit, and every one after it, fail and keep nothing.
     pub fn fail(&self) {
-        self.state().fault = Some(Fault::Next);
+        self.state().fault = Some(Fault::Cause { keeps: false });
     }
 
-    /// Takes writes again, as a file that is opened again after its disk was repaired.
+    /// The same, but the next commit is kept, as by a disk that writes and cannot say so.
+    pub fn fail_and_keep(&self) {
+        self.state().fault = Some(Fault::Cause { keeps: true });
+    }
+
+    /// Removes the cause: it can be opened again.
     pub fn repair(&self) {
-        self.state().fault = None;
+        let mut state = self.state();
+        state.fault = match state.fault {
+            Some(Fault::GivenUp { .. }) => Some(Fault::GivenUp { is_cause_gone: true }),
+            Some(Fault::Cause { .. }) | None => None,
+        };
     }
 
     /// How many commits were kept.
@@ -109,16 +120,31 @@ impl Journal for MemoryJournal {
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), JournalError> {
         let mut state = self.state();
-        match state.fault {
-            Some(Fault::GivenUp) => return Err(JournalError::GivenUp),
-            Some(Fault::Next) => {
-                state.fault = Some(Fault::GivenUp);
-                return Err(JournalError::Write("told to fail".into()));
-            }
-            None => {}
+        let keeps = match state.fault {
+            Some(Fault::GivenUp { .. }) => return Err(JournalError::GivenUp),
+            Some(Fault::Cause { keeps }) => keeps,
+            None => true,
+        };
+        if keeps {
+            changes.into_iter().for_each(|change| state.apply(change));
+            state.commits += 1;
         }
-        changes.into_iter().for_each(|change| state.apply(change));
-        state.commits += 1;
+        if state.fault.is_some() {
+            state.fault = Some(Fault::GivenUp { is_cause_gone: false });
+            return Err(JournalError::Write("told to fail".into()));
+        }
         Ok(())
+    }
+
+    async fn reopen(&self) -> Result<Vec<(JobId, Record)>, JournalError> {
+        let is_cause_there = matches!(
+            self.state().fault,
+            Some(Fault::Cause { .. } | Fault::GivenUp { is_cause_gone: false })
+        );
+        if is_cause_there {
+            return Err(JournalError::Reopen("told to fail".into()));
+        }
+        self.state().fault = None;
+        self.entries().await
     }
 }

@@ -45,12 +45,15 @@ pub enum Change {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
-    /// It could not be written; whether the changes were kept is unknown. After this it refuses every commit.
+    /// It could not be written; whether the changes were kept is unknown. After this it refuses every commit until it is opened again.
     #[error("journal cannot be written")]
     Write(#[source] Source),
     /// An earlier write failed; nothing is written any more until it is opened again.
     #[error("journal was given up after a failed write")]
     GivenUp,
+    /// It could not be opened again after a failed write.
+    #[error("journal cannot be opened again")]
+    Reopen(#[source] Source),
     /// It could not be read.
     #[error("journal cannot be read")]
     Read(#[source] Source),
@@ -99,6 +102,13 @@ pub trait Journal: Send + Sync + 'static {
     /// Applies every change, in order, or none, and syncs. Commits are applied in the order in which they were called.
     ///
     /// # Errors
-    /// When it may not have been kept. From then on every commit fails.
+    /// When it may not have been kept. From then on every commit fails, until [`reopen`](Self::reopen) succeeds.
     async fn commit(&self, changes: Vec<Change>) -> Result<(), JournalError>;
+
+    /// Opens it anew after a failed commit, and tells what it really holds: what was kept before, with that commit or without it. Commits
+    /// that wait must have been answered.
+    ///
+    /// # Errors
+    /// When it still cannot be used. It may be tried again.
+    async fn reopen(&self) -> Result<Vec<(JobId, Record)>, JournalError>;
 }

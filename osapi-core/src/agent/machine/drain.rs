@@ -82,7 +82,7 @@ impl Machine {
 
     fn unanswered(&self) -> usize {
         let is_unanswered = |phase: &Phase| match phase {
-            Phase::Settling(_) => true,
+            Phase::Settling { .. } => true,
             Phase::Ended(delivery) => delivery.ended.keep_until.is_none(),
             _ => false,
         };

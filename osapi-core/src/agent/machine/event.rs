@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::agent::journal::{Change, Chunked};
+use crate::agent::journal::{Change, Chunked, Record};
 use crate::agent::upload::Chunk;
 use crate::auth::envelope::Signed;
 use crate::auth::keys::KeyRing;
@@ -80,6 +80,8 @@ pub enum Event {
     Committed(CommitId),
     /// The commit may not have been kept, for this reason.
     CommitFailed(CommitId, String),
+    /// After [`Action::ReopenJournal`]: what the journal really holds, or why it cannot be used yet.
+    JournalReopened(Result<Vec<(JobId, Record)>, String>),
     /// An execution has started.
     Started {
         /// The job.
@@ -141,6 +143,8 @@ pub enum Action {
         /// The changes, in order.
         changes: Vec<Change>,
     },
+    /// A commit failed, and none is under way: open the journal anew and tell what it holds.
+    ReopenJournal,
     /// Perform this, now.
     Start(Task),
     /// Make an execution end.
@@ -189,8 +193,10 @@ pub enum Notice {
     Conflict(JobId),
     /// Nobody knows the job of a report any more.
     Gone(JobId),
-    /// The journal cannot be written: no new job is taken until the agent is started again.
+    /// The journal cannot be written: no new job is taken until it can be.
     JournalFailed(String),
+    /// The journal can be written again, and has everything that it lacked.
+    JournalRecovered,
     /// An earlier run of the agent left something behind that cannot be ended.
     LeftoversRemain(JobId, String),
     /// Kept output could not be read, so it is missing.
@@ -217,6 +223,7 @@ impl Notice {
             | Self::WelcomeIgnored(_)
             | Self::RingIgnored(_)
             | Self::AnswerIgnored(..)
+            | Self::JournalRecovered
             | Self::Gone(_) => false,
         }
     }
@@ -238,7 +245,8 @@ impl Notice {
             | Self::WelcomeIgnored(_)
             | Self::RingIgnored(_)
             | Self::KeptOut(_)
-            | Self::JournalFailed(_) => None,
+            | Self::JournalFailed(_)
+            | Self::JournalRecovered => None,
         }
     }
 }
@@ -257,8 +265,9 @@ impl fmt::Display for Notice {
             Self::Conflict(_) => f.write_str("the store has another report of this execution"),
             Self::Gone(_) => f.write_str("no controller knows the job of this report any more"),
             Self::JournalFailed(why) => {
-                write!(f, "journal cannot be written, no new job is taken: {why}")
+                write!(f, "journal cannot be written, no new job is taken until it can be: {why}")
             }
+            Self::JournalRecovered => f.write_str("journal can be written again"),
             Self::LeftoversRemain(_, why) => {
                 write!(f, "what a crash left of this execution cannot be ended: {why}")
             }

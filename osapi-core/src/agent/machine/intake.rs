@@ -150,7 +150,7 @@ impl Machine {
                 self.do_it(Action::Stop(job, StopReason::Cancel));
             }
             // How it ended, or that nobody can know, stands already.
-            Phase::Leftovers { .. } | Phase::Settling(_) | Phase::Ended(_) | Phase::Closed => {
+            Phase::Leftovers { .. } | Phase::Settling { .. } | Phase::Ended(_) | Phase::Closed => {
                 self.repeat_last_word(job);
             }
         }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::agent::journal::{Ended, Record, Stage};
 use crate::agent::upload::Upload;
+use crate::auth::envelope::Signed;
 use crate::clock::Timestamp;
 use crate::executor::{Handle, Task};
 use crate::id::{Digest, Nonce};
-use crate::job::Outcome;
+use crate::job::{Outcome, Report};
 use crate::message::{ReceiptKind, Refusal};
 
 /// One job.
@@ -43,8 +44,8 @@ pub(super) enum Phase {
     Running { handle: Handle, at: Timestamp },
     /// A crash interrupted it, and what is left of it is being ended.
     Leftovers { handle: Handle, at: Option<Timestamp>, tries: u32 },
-    /// Its outcome is being synced.
-    Settling(Ended),
+    /// Its outcome is being synced, with the report in these bytes.
+    Settling { ended: Ended, report: Signed<Report> },
     /// Its outcome is known and on its way, or answered.
     Ended(Delivery),
     /// Its claim is another's, or void.
@@ -74,7 +75,7 @@ impl Job {
             | Phase::Launched => Some(ReceiptKind::Accepted),
             Phase::Running { at, .. } => Some(started(*at)),
             Phase::Leftovers { at, .. } => Some(at.map_or(ReceiptKind::Accepted, started)),
-            Phase::Settling(ended) => ended.started_at.map(started),
+            Phase::Settling { ended, .. } => ended.started_at.map(started),
             Phase::Ended(delivery) if delivery.is_released => None,
             Phase::Ended(delivery) => delivery.ended.started_at.map(started),
             Phase::Closed => Some(ReceiptKind::Refused(Refusal::Claimed)),
@@ -101,7 +102,7 @@ impl Job {
             Phase::Running { handle, at } | Phase::Leftovers { handle, at: Some(at), .. } => {
                 Stage::Running { handle: handle.clone(), at: *at }
             }
-            Phase::Settling(ended) => Stage::Ended(ended.clone()),
+            Phase::Settling { ended, .. } => Stage::Ended(ended.clone()),
             Phase::Ended(delivery) => Stage::Ended(delivery.ended.clone()),
             Phase::Closed => Stage::Closed,
         };

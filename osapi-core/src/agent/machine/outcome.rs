@@ -108,9 +108,9 @@ impl Machine {
         duration: Duration,
         output: Output,
     ) {
-        let ended = self.report(job, outcome, started_at, duration, output);
+        let settling = self.report(job, outcome, started_at, duration, output);
         if let Some(known) = self.jobs.get_mut(&job) {
-            known.phase = Phase::Settling(ended);
+            known.phase = settling;
             self.put(job);
             self.writes.then(After::Outcome(job));
         }
@@ -118,8 +118,7 @@ impl Machine {
 
     /// A job of which only a cancel is known: it is closed, and an order that comes later finds that out.
     pub(super) fn conclude_barred(&mut self, job: JobId, not_after: Timestamp) {
-        let ended = self.report(job, Outcome::Cancelled, None, Duration::ZERO, Output::empty());
-        let phase = Phase::Settling(ended);
+        let phase = self.report(job, Outcome::Cancelled, None, Duration::ZERO, Output::empty());
         self.jobs.insert(job, Job { body: None, not_after, nonce: None, instead: None, phase });
         self.open.insert(job);
         self.put(job);
@@ -134,7 +133,7 @@ impl Machine {
         started_at: Option<Timestamp>,
         duration: Duration,
         output: Output,
-    ) -> Ended {
+    ) -> Phase {
         // What an execution wrote may have taken a while to put away after its end.
         let ended_at = match started_at {
             Some(start) if outcome != Outcome::Lost => start + duration,
@@ -153,15 +152,16 @@ impl Machine {
             stderr: output.stderr,
         };
         let (signed, chunked) = seal(report, &self.config.key);
-        let report = signed.digest();
-        self.change(Change::Report(job, signed));
-        Ended { report, started_at, chunked, keep_until: None }
+        let ended = Ended { report: signed.digest(), started_at, chunked, keep_until: None };
+        // Kept until it is synced: a journal that fails meanwhile has to be told again.
+        self.change(Change::Report(job, signed.clone()));
+        Phase::Settling { ended, report: signed }
     }
 
     /// The outcome is synced.
     pub(super) fn outcome_kept(&mut self, job: JobId) {
         let Some(known) = self.jobs.get_mut(&job) else { return };
-        let Phase::Settling(ended) = &known.phase else { return };
+        let Phase::Settling { ended, .. } = &known.phase else { return };
         let delivery = Delivery::new(ended.clone());
         let is_output_needed = !delivery.ended.chunked.is_empty();
         known.phase = Phase::Ended(delivery);

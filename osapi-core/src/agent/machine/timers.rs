@@ -15,6 +15,8 @@ pub(super) enum Wake {
     Register,
     /// Changes that nothing waits for are written.
     Lazy,
+    /// The journal is opened again.
+    Journal,
     /// A drain runs out of patience.
     Drain,
     /// An execution runs past its timeout.

@@ -1,14 +1,12 @@
 //! What goes to the journal: at most one commit per event, what follows from each once it is synced, and what nothing waits for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::session::Ring;
-use super::{Action, CommitId, Machine, Notice, Phase, Wake};
+use super::{Action, CommitId, Machine, Wake};
 use crate::agent::journal::Change;
 use crate::id::JobId;
-use crate::message::Refusal;
 
 /// How long a change that nothing waits for may wait for another commit to go with. A crash in between costs the handle of a running
 /// command, which is then found by its job.
@@ -37,7 +35,23 @@ pub(super) struct Writes {
     /// What is known of the store waits like the jobs in `lazy`.
     is_seen_lazy: bool,
     is_lazy_due: bool,
-    is_broken: bool,
+    health: Health,
+}
+
+/// Whether the journal can be written.
+#[derive(Debug, Default)]
+pub(super) enum Health {
+    #[default]
+    Works,
+    /// A commit failed. Nothing is written, because nobody knows what the file holds.
+    Broken {
+        /// How often it was tried to open it again.
+        tries: u32,
+        /// A ring that may be used once its serial is kept.
+        ring: Option<Ring>,
+    },
+    /// It was opened again, and this commit writes everything that it lacks.
+    Recovering { id: CommitId, tries: u32 },
 }
 
 impl Writes {
@@ -53,8 +67,23 @@ impl Writes {
         self.is_lazy_due = true;
     }
 
+    /// Whether something may be lacking in the journal.
     pub(super) fn is_broken(&self) -> bool {
-        self.is_broken
+        !matches!(self.health, Health::Works)
+    }
+
+    pub(super) fn health(&mut self) -> &mut Health {
+        &mut self.health
+    }
+
+    /// Whether a commit was handed over and is not answered.
+    pub(super) fn is_under_way(&self) -> bool {
+        !self.under_way.is_empty()
+    }
+
+    /// The next commit that is handed over.
+    pub(super) fn next_id(&self) -> CommitId {
+        CommitId(self.last + 1)
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -97,8 +126,9 @@ impl Machine {
         }
         let changes = std::mem::take(&mut self.writes.changes);
         let after = std::mem::take(&mut self.writes.after);
-        // After a failed write nothing is known of the file: what was not kept then is never said.
-        if changes.is_empty() || self.writes.is_broken {
+        // After a failed write nothing is known of the file. What it lacks is written once it was opened again.
+        let is_unknown = matches!(self.writes.health, Health::Broken { .. });
+        if changes.is_empty() || is_unknown {
             return;
         }
         self.writes.last += 1;
@@ -116,39 +146,19 @@ impl Machine {
                 After::Ring(ring) => self.use_ring(ring),
             }
         }
+        self.check_recovered(id);
     }
 
     pub(super) fn commit_failed(&mut self, id: CommitId, why: String) {
-        if !self.writes.is_broken {
-            self.notice(Notice::JournalFailed(why));
-        }
-        self.writes.is_broken = true;
+        self.journal_broke(id, why);
         for after in self.writes.under_way.remove(&id).unwrap_or_default() {
             match after {
                 After::Accepted(job) | After::Starting(job) => self.not_journaled(job),
-                After::Outcome(_) | After::Ring(_) => {}
+                After::Ring(ring) => self.keep_ring(ring),
+                // Its report is told to the journal again.
+                After::Outcome(_) => {}
             }
         }
-    }
-
-    /// A new job is as if it had never come; one from the queue goes back there, where it stays.
-    fn not_journaled(&mut self, job: JobId) {
-        let Some(known) = self.jobs.get_mut(&job) else { return };
-        match &known.phase {
-            Phase::Starting { task, was_queued: true } => {
-                let task = Arc::clone(task);
-                known.phase = Phase::Queued(task);
-                self.deadlines.insert((known.not_after, job));
-                self.queue.push_front(job);
-                self.busy -= 1;
-                return;
-            }
-            Phase::Starting { was_queued: false, .. } => self.busy -= 1,
-            Phase::Accepting(_) => self.accepting -= 1,
-            _ => return,
-        }
-        self.drop_job(job);
-        self.refuse(Some(job), Refusal::Journal);
     }
 
     /// Takes a job out of memory.

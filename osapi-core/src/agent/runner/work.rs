@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::task::{Id, JoinSet};
 
 use super::line::Subscribed;
-use crate::agent::journal::{Change, Journal};
+use crate::agent::journal::{Change, Journal, Record};
 use crate::agent::machine::CommitId;
 use crate::agent::spool;
 use crate::blocking::blocking;
@@ -22,6 +22,8 @@ pub(super) enum Done {
     Nothing,
     /// These commits were synced, or may not have been kept.
     Committed(Vec<CommitId>, Result<(), String>),
+    /// What the journal holds, or why it cannot be used.
+    Reopened(Result<Vec<(JobId, Record)>, String>),
     /// The agent listens to its subjects, or cannot.
     Subscribed(Subscribed),
     /// Leftovers were ended, or not.
@@ -33,6 +35,7 @@ pub(super) enum Done {
 /// What is to be told if a task panics.
 enum Purpose {
     Commit(Vec<CommitId>),
+    Reopening,
     Execution(JobId),
     Leftovers(JobId),
     Subscription,
@@ -76,6 +79,12 @@ impl Work {
         self.spawn(Purpose::Commit(ids.clone()), async move {
             let result = journal.commit(changes).await.map_err(|err| chain(&err));
             Done::Committed(ids, result)
+        });
+    }
+
+    pub(super) fn reopen(&mut self, journal: Arc<dyn Journal>) {
+        self.spawn(Purpose::Reopening, async move {
+            Done::Reopened(journal.reopen().await.map_err(|err| chain(&err)))
         });
     }
 
@@ -123,6 +132,7 @@ impl Purpose {
     fn broken(self, err: &tokio::task::JoinError) -> Done {
         match self {
             Self::Commit(ids) => Done::Committed(ids, Err(err.to_string())),
+            Self::Reopening => Done::Reopened(Err(err.to_string())),
             Self::Execution(job) => Done::Broke(job),
             Self::Leftovers(job) => Done::Leftovers(job, Err(err.to_string())),
             Self::Subscription => Done::Subscribed(None),

@@ -285,6 +285,11 @@ impl Host {
         self.until_says("takes jobs");
     }
 
+    /// What its agent has written since its last start.
+    pub(super) fn said(&self) -> String {
+        self.daemon().said()
+    }
+
     /// Starts its agent, and waits until it takes jobs.
     pub(crate) fn restart(&mut self) {
         self.start();

@@ -4,6 +4,7 @@ mod any;
 mod bad_input;
 mod cancel;
 mod clients;
+mod disk;
 pub(crate) mod fleet;
 mod keys;
 mod killed;

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableError};
+use rustix::fs::Advice;
 
 use super::super::{Binding, Header, JournalError};
-use super::{HEADER, HEADER_KEY, RECORDS, REPORTS, codec};
+use super::mark::Mark;
+use super::{COMMITS_KEY, HEADER, HEADER_KEY, Opener, RECORDS, REPORTS, State, codec};
 use crate::backend::Source;
 use crate::id::Nonce;
 
@@ -68,19 +70,43 @@ pub enum OpenError {
     },
 }
 
-/// Opens what is at `path`, or makes it.
-pub(super) fn open_or_create(
+/// Makes a journal if nothing is at `path`.
+pub(super) fn create_if_missing(path: &Path, binding: &Binding) -> Result<(), OpenError> {
+    let there = path.try_exists().map_err(|source| io_error(path, source))?;
+    if there { Ok(()) } else { create(path, binding) }
+}
+
+/// Opens what is at `path`, if it is this agent's.
+pub(super) fn open(
+    opener: &dyn Opener,
     path: &Path,
     binding: &Binding,
-) -> Result<(Database, Header), OpenError> {
-    let there = path.try_exists().map_err(|source| io_error(path, source))?;
-    if !there {
-        create(path, binding)?;
+) -> Result<(Database, State), OpenError> {
+    let db = open_file(opener, path)?;
+    let state = read_state(path, &db)?;
+    check_binding(path, &state.header.binding, binding)?;
+    Ok((db, state))
+}
+
+/// The note beside the journal, which must have every commit that was noted.
+pub(super) fn check_mark(path: &Path, found: &State) -> Result<Mark, OpenError> {
+    let mark = Mark::open(path, found.header.journal).map_err(|err| io_error(path, err))?;
+    if found.commits < mark.found {
+        let (commits, synced) = (found.commits, mark.found);
+        let what = format!("it has {commits} commits, and {synced} were synced");
+        return Err(damaged(path, what));
     }
-    let db = open(path)?;
-    let header = read_header(path, &db)?;
-    check_binding(path, &header.binding, binding)?;
-    Ok((db, header))
+    Ok(mark)
+}
+
+/// What is found after a failed commit is what was known before, with that commit or without it.
+pub(super) fn check_successor(path: &Path, known: &State, found: &State) -> Result<(), OpenError> {
+    let is_same = known.header.journal == found.header.journal;
+    let may_be = [known.commits, known.commits + 1];
+    if is_same && may_be.contains(&found.commits) {
+        return Ok(());
+    }
+    Err(damaged(path, "it is not the one that was written before"))
 }
 
 /// Makes a complete journal under another name and links it into place, unless another process was faster.
@@ -124,13 +150,36 @@ fn link_into_place(unfinished: &Path, path: &Path) -> io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn open(path: &Path) -> Result<Database, OpenError> {
+/// The file as redb opens it.
+#[derive(Debug)]
+pub(super) struct Disk;
+
+impl Opener for Disk {
+    fn open(&self, path: &Path) -> Result<Database, DatabaseError> {
+        builder().open(path)
+    }
+}
+
+pub(super) fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
+    builder
+}
+
+/// Has the next reader read the disk. Advice: the kernel follows it for what was written, or given up.
+pub(super) fn forget_cached(path: &Path) -> Result<(), OpenError> {
+    let file = File::open(path).map_err(|source| io_error(path, source))?;
+    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)
+        .map_err(|source| io_error(path, source.into()))
+}
+
+fn open_file(opener: &dyn Opener, path: &Path) -> Result<Database, OpenError> {
     // redb calls an empty file a new database; here it is one that lost what was in it.
     let size = fs::metadata(path).map_err(|source| io_error(path, source))?.len();
     if size == 0 {
         return Err(damaged(path, "file is empty"));
     }
-    let open = || Builder::new().set_cache_size(CACHE).set_check_integrity_on_open(true).open(path);
+    let open = || opener.open(path);
     // redb may panic on a file whose pages were altered outside it.
     match catch_unwind(AssertUnwindSafe(open)) {
         Ok(opened) => opened.map_err(|err| database_error(path, err)),
@@ -160,18 +209,24 @@ fn database_error(path: &Path, err: DatabaseError) -> OpenError {
     }
 }
 
-fn read_header(path: &Path, db: &Database) -> Result<Header, OpenError> {
-    let read = || -> Result<Option<Vec<u8>>, redb::Error> {
+fn read_state(path: &Path, db: &Database) -> Result<State, OpenError> {
+    let read = || -> Result<_, redb::Error> {
         let read = db.begin_read()?;
         let table = match read.open_table(HEADER) {
-            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(TableError::TableDoesNotExist(_)) => return Ok((None, None)),
             table => table?,
         };
-        Ok(table.get(HEADER_KEY)?.map(|bytes| bytes.value().to_vec()))
+        let value = |key| table.get(key).map(|value| value.map(|value| value.value().to_vec()));
+        Ok((value(HEADER_KEY)?, value(COMMITS_KEY)?))
     };
-    let bytes = read().map_err(|err| damaged(path, err))?;
-    let bytes = bytes.ok_or_else(|| damaged(path, "it has no header"))?;
-    codec::decode(HEADER_KEY, &bytes).map_err(|err| unreadable(path, err))
+    let (header, commits) = read().map_err(|err| damaged(path, err))?;
+    let header = header.ok_or_else(|| damaged(path, "it has no header"))?;
+    let header = codec::decode(HEADER_KEY, &header).map_err(|err| unreadable(path, err))?;
+    // Builds before the count was kept did not count.
+    let commits =
+        commits.map_or(Ok(0), |bytes| bytes.as_slice().try_into().map(u64::from_be_bytes));
+    let commits = commits.map_err(|_| damaged(path, "its number of commits is none"))?;
+    Ok(State { header, commits })
 }
 
 /// A record that is not as this build writes it.

@@ -9,6 +9,7 @@ mod drain;
 mod intake;
 mod model;
 mod policy;
+mod repair;
 mod seen;
 mod session;
 mod start;

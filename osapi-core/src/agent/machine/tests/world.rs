@@ -119,6 +119,11 @@ impl World {
                 self.pending.push_back((*id, changes.clone()));
             }
         }
+        if actions.contains(&Action::ReopenJournal) {
+            let result = self.journal.reopen().now_or_never().unwrap();
+            let reopened = Event::JournalReopened(result.map_err(|err| err.to_string()));
+            actions.extend(self.tell(reopened));
+        }
         if self.syncs_at_once {
             actions.extend(self.sync());
         }
@@ -142,6 +147,7 @@ impl World {
     pub(super) fn crash(&mut self) -> Vec<Action> {
         self.pending.clear();
         self.journal.repair();
+        self.journal.reopen().now_or_never().unwrap().unwrap();
         self.config.instance = InstanceId::random();
         self.machine = Machine::new(self.config.clone(), self.header(), self.entries());
         self.tell(Event::Begin)

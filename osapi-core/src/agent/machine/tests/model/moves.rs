@@ -44,8 +44,10 @@ pub(super) enum Move {
     Sync(usize, usize),
     /// So many of them are synced, then the process dies and starts again.
     Crash(usize, usize),
-    /// The next commit fails, and with it all that follow.
-    Fail(usize),
+    /// The next commit fails, kept or not, and with it all that follow until the cause is gone.
+    Fail(usize, IsKept),
+    /// The cause is gone.
+    Repair(usize),
     /// The host is installed anew: it has its key and nothing else.
     Wipe(usize),
     /// The host is copied, with its disk.
@@ -65,6 +67,7 @@ pub(super) enum Move {
 }
 
 pub(super) type IsBehind = bool;
+pub(super) type IsKept = bool;
 
 /// What is wrong with an order.
 #[derive(Debug, Clone, Copy)]
@@ -115,7 +118,8 @@ pub(super) fn any_move() -> impl Strategy<Value = Move> {
         1 => at.clone().prop_map(Move::ChangePolicy),
         12 => (host.clone(), 1..4_usize).prop_map(|(host, n)| Move::Sync(host, n)),
         2 => (host.clone(), 0..3_usize).prop_map(|(host, n)| Move::Crash(host, n)),
-        1 => host.clone().prop_map(Move::Fail),
+        2 => (host.clone(), any::<IsKept>()).prop_map(|(host, is_kept)| Move::Fail(host, is_kept)),
+        2 => host.clone().prop_map(Move::Repair),
         1 => host.clone().prop_map(Move::Wipe),
         1 => host.clone().prop_map(Move::Copy),
         4 => at.clone().prop_map(Move::Started),

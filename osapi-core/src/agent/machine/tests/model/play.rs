@@ -294,7 +294,9 @@ impl Play {
             }
             Move::Sync(host, count) => self.sync(there(host), count),
             Move::Crash(host, synced) => self.crash(there(host), synced),
-            Move::Fail(host) => self.hosts[there(host)].world.journal.fail(),
+            Move::Fail(host, true) => self.hosts[there(host)].world.journal.fail_and_keep(),
+            Move::Fail(host, false) => self.hosts[there(host)].world.journal.fail(),
+            Move::Repair(host) => self.hosts[there(host)].world.journal.repair(),
             Move::Wipe(host) => self.wipe(there(host)),
             Move::Copy(host) => self.copy(there(host)),
             Move::Started((host, n)) => self.with_execution(there(host), n, Self::started),
@@ -347,7 +349,10 @@ impl Play {
     /// Nothing more goes wrong, for long enough, and whatever was sent is sent again.
     pub(super) fn settle(&mut self) {
         for host in 0..self.hosts.len() {
-            self.crash(host, 0);
+            match host % 2 {
+                0 => self.crash(host, 0),
+                _ => self.hosts[host].world.journal.repair(),
+            }
             self.tell(host, Event::LinkUp);
             self.welcome(host, true);
         }
