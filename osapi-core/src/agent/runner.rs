@@ -309,9 +309,10 @@ impl Runner {
             Action::SendChunk { job, chunk, of } => self.voice.send_chunk(job, chunk, of),
             Action::Commit { id, changes } => self.writer.queue(id, changes),
             Action::ReopenJournal => self.work.reopen(Arc::clone(&self.parts.journal)),
-            Action::Start(task) => {
+            Action::Start { task, start_by } => {
                 self.on_disk.insert(task.job);
                 let (stopper, stop) = crate::executor::Stop::channel();
+                let stop = stop.with_deadline(Arc::clone(&self.parts.clock), start_by);
                 self.stoppers.insert(task.job, stopper);
                 let execution = execution::Execution::new(&self.parts, task, self.tell.clone());
                 self.work.execute(execution.job(), execution.run(stop));

@@ -4,7 +4,9 @@
 pub mod process;
 pub mod scripted;
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::id::JobId;
 use crate::job::report::Stream;
 use crate::job::{Failure, Operation, Outcome, Submitter};
@@ -47,9 +50,20 @@ pub enum StopReason {
     Shutdown,
 }
 
-/// Tells an executor to stop.
-#[derive(Debug, Clone)]
-pub struct Stop(watch::Receiver<Option<StopReason>>);
+/// Tells an executor to stop, and up to when it may start.
+#[derive(Clone)]
+pub struct Stop {
+    told: watch::Receiver<Option<StopReason>>,
+    deadline: Option<Deadline>,
+}
+
+/// From when on something must not be started any more.
+#[derive(Clone)]
+struct Deadline {
+    clock: Arc<dyn Clock>,
+    /// Since boot.
+    at: Duration,
+}
 
 /// The other end of a [`Stop`].
 #[derive(Debug)]
@@ -60,7 +74,40 @@ impl Stop {
     #[must_use]
     pub fn channel() -> (Stopper, Self) {
         let (tell, told) = watch::channel(None);
-        (Stopper(tell), Self(told))
+        (Stopper(tell), Self { told, deadline: None })
+    }
+
+    /// The same, for what must not be started any more once `clock` shows `at` since boot.
+    #[must_use]
+    pub fn with_deadline(mut self, clock: Arc<dyn Clock>, at: Duration) -> Self {
+        self.deadline = Some(Deadline { clock, at });
+        self
+    }
+
+    /// Whether what was not started yet may still be. Looking for a program can take any time, so that an executor asks this last, right
+    /// before the start.
+    ///
+    /// # Errors
+    /// How it ended instead: it was not started.
+    pub fn permits_start(&self) -> Result<(), Outcome> {
+        let refused = |code, why| Err(Outcome::Rejected(Failure::new(code, why)));
+        match *self.told.borrow() {
+            Some(StopReason::Cancel) => return Err(Outcome::Cancelled),
+            Some(StopReason::Shutdown) => return refused("draining", "the agent is shutting down"),
+            Some(StopReason::Timeout) => {
+                return refused(
+                    "start_failed",
+                    "its timeout had passed before it could be started",
+                );
+            }
+            None => {}
+        }
+        // Nobody would see to its end.
+        if self.told.has_changed().is_err() {
+            return refused("draining", "the agent has ended");
+        }
+        let has_passed = self.deadline.as_ref().is_some_and(Deadline::has_passed);
+        if has_passed { Err(Outcome::Expired) } else { Ok(()) }
     }
 
     /// Waits until it has to stop and tells why. Pends for ever when the stopper is gone without a word.
@@ -68,10 +115,26 @@ impl Stop {
     /// # Cancel safety
     /// It may be dropped and called again.
     pub async fn requested(&mut self) -> StopReason {
-        match self.0.wait_for(Option::is_some).await.map(|reason| *reason) {
+        match self.told.wait_for(Option::is_some).await.map(|reason| *reason) {
             Ok(Some(reason)) => reason,
             _ => std::future::pending().await,
         }
+    }
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let deadline = self.deadline.as_ref().map(|deadline| deadline.at);
+        f.debug_struct("Stop")
+            .field("told", &*self.told.borrow())
+            .field("deadline", &deadline)
+            .finish()
+    }
+}
+
+impl Deadline {
+    fn has_passed(&self) -> bool {
+        self.clock.boottime() >= self.at
     }
 }
 
@@ -112,8 +175,8 @@ pub trait Executor: Send + Sync + 'static {
     fn admit(&self, operation: &Operation, submitter: &Submitter) -> Result<(), Failure>;
 
     /// Performs `task` to its end and tells how it ended. It returns [`Outcome::TimedOut`], [`Outcome::Cancelled`] or (on shutdown)
-    /// [`Outcome::Lost`] when `stop` made it end, and [`Outcome::Rejected`] when it could not be started. Nothing of it is left when it
-    /// returns. The future must be polled to its end: dropping it may leave processes behind.
+    /// [`Outcome::Lost`] when `stop` made it end, [`Outcome::Rejected`] when it could not be started, and what
+    /// [`Stop::permits_start`] says when it must not be any more. Nothing of it is left when it returns. The future must be polled to its end: dropping it may leave processes behind.
     async fn execute(&self, task: Task, events: Arc<dyn Events>, stop: Stop) -> Outcome;
 
     /// Ends what is left of an execution that a crash interrupted. Safe to call again, and when nothing is left.

@@ -146,7 +146,12 @@ pub enum Action {
     /// A commit failed, and none is under way: open the journal anew and tell what it holds.
     ReopenJournal,
     /// Perform this, now.
-    Start(Task),
+    Start {
+        /// What is started.
+        task: Task,
+        /// From when on, by the clock that counts since boot, it must not be started any more.
+        start_by: Duration,
+    },
     /// Make an execution end.
     Stop(JobId, StopReason),
     /// End what an earlier run of the agent left behind.

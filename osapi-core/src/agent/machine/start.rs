@@ -87,11 +87,12 @@ impl Machine {
         if let Err(failure) = (self.config.admit)(&task.operation, &task.submitter) {
             return self.conclude_unstarted(job, Outcome::Rejected(failure));
         }
-        let task = Arc::clone(task);
+        let task = Arc::unwrap_or_clone(Arc::clone(task));
+        let start_by = self.now.boottime + known.not_after.since(clocks.latest());
         let timeout = Duration::from_secs(task.operation.timeout_s().into());
         known.phase = Phase::Launched;
         self.timers.set(Wake::Timeout(job), self.now.boottime + timeout);
-        self.do_it(Action::Start(Arc::unwrap_or_clone(task)));
+        self.do_it(Action::Start { task, start_by });
     }
 
     pub(super) fn time_out(&mut self, job: JobId) {

@@ -29,7 +29,7 @@ fn is_refused(outcome: &Outcome) -> bool {
 /// Who asked for what is started.
 fn started_for(actions: &[Action]) -> Vec<String> {
     let subject = |action: &Action| match action {
-        Action::Start(task) => Some(task.submitter.subject.clone()),
+        Action::Start { task, .. } => Some(task.submitter.subject.clone()),
         _ => None,
     };
     actions.iter().filter_map(subject).collect()

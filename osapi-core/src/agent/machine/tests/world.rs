@@ -361,7 +361,7 @@ fn submitter() -> Submitter {
 
 pub(super) fn starts(actions: &[Action]) -> Vec<JobId> {
     let start = |action: &Action| match action {
-        Action::Start(task) => Some(task.job),
+        Action::Start { task, .. } => Some(task.job),
         _ => None,
     };
     actions.iter().filter_map(start).collect()

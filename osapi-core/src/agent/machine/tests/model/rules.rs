@@ -22,7 +22,7 @@ impl Play {
 
     pub(super) fn check(&mut self, host: usize, action: &Action) {
         match action {
-            Action::Start(task) => self.check_start(host, task),
+            Action::Start { task, .. } => self.check_start(host, task),
             Action::SendReport(job) => self.check_report(host, *job),
             Action::Send(FromAgent::Claim(_)) => {
                 let request = claims(std::slice::from_ref(action)).remove(0);
