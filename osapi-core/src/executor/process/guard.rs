@@ -63,10 +63,10 @@ pub trait Rules: Debug + Send + Sync + 'static {
 /// The rules, as they change. While there are none, everything may be performed.
 pub type RulesInForce = watch::Receiver<Option<Arc<dyn Rules>>>;
 
-/// The rules that one task is under.
+/// What asks the rules about one task, as they are at that moment.
 #[derive(Debug)]
 pub(super) struct Guard {
-    rules: Arc<dyn Rules>,
+    rules: RulesInForce,
     operation: Operation,
     submitter: Submitter,
 }
@@ -80,18 +80,23 @@ pub(super) struct Way {
 }
 
 impl Guard {
-    pub(super) fn new(rules: Arc<dyn Rules>, task: &Task) -> Self {
+    pub(super) fn new(rules: RulesInForce, task: &Task) -> Self {
         let Task { job: _, operation, submitter } = task.clone();
         Self { rules, operation, submitter }
     }
 
     pub(super) fn admit(&self, resolved: Option<&Resolved>) -> Result<(), Failure> {
-        self.rules.admit(&self.operation, &self.submitter, resolved)
+        let rules = self.rules.borrow().clone();
+        rules.map_or(Ok(()), |rules| rules.admit(&self.operation, &self.submitter, resolved))
     }
 
-    /// The way to start `command`, which was found at `located`, if the rules allow it: the file and the directory that they were asked
-    /// about. A program is called by its own path then, as some do by their name what their arguments do not show. Blocks.
+    /// The way to start `command`, which was found at `located`. Under rules, if they allow it, the file and the directory that they were
+    /// asked about; a program is called by its own path then, as some do by their name what their arguments do not show. Blocks.
     pub(super) fn way(&self, command: &Command, located: PathBuf) -> Result<Way, Failure> {
+        if self.rules.borrow().is_none() {
+            let (arg0, cwd) = (command.name.clone().into(), command.cwd.clone());
+            return Ok(Way { program: located, arg0, cwd });
+        }
         let resolved = links_resolved(&self.operation, command, &located)?;
         self.admit(Some(&resolved))?;
         let Resolved { program, cwd, user: _ } = resolved;

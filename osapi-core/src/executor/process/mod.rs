@@ -125,8 +125,7 @@ impl Executor for ProcessExecutor {
         let job = task.job;
         let execution = Execution { job, host: self.host.clone() };
         let group = self.cgroups.as_ref().map(|cgroups| cgroups.of(&execution));
-        let rules = self.rules.borrow().clone();
-        let guard = rules.map(|rules| Guard::new(rules, &task));
+        let guard = Guard::new(self.rules.clone(), &task);
         let account = match self.account_for(&task.operation).await {
             Ok(account) => account,
             Err(failure) => return Outcome::Rejected(failure),
@@ -135,7 +134,7 @@ impl Executor for ProcessExecutor {
             Operation::Exec(exec) => Command::exec(execution, exec, account),
             Operation::Shell(shell) => Command::shell(execution, shell, account),
             Operation::Facts => {
-                if let Err(failure) = guard.map_or(Ok(()), |guard| guard.admit(None)) {
+                if let Err(failure) = guard.admit(None) {
                     return Outcome::Rejected(failure);
                 }
                 events.started(Handle { job, detail: Value::Null }).await;

@@ -41,16 +41,16 @@ pub(super) struct Limits {
 /// Starts `command`, follows it to its end, and ends what it leaves behind.
 pub(super) async fn run(
     command: Command,
-    guard: Option<Guard>,
+    guard: Guard,
     group: Option<Cgroup>,
     limits: Limits,
     events: &dyn Events,
     stop: Stop,
 ) -> Outcome {
     let execution = command.execution.clone();
-    let job = execution.job;
+    let (job, asked) = (execution.job, stop.clone());
     let Started { leader, mark, exit, pipes, input } =
-        match blocking(move || start(&command, guard.as_ref())).await {
+        match blocking(move || start(&command, &guard, &asked)).await {
             Ok(started) => started,
             Err(outcome) => return outcome,
         };

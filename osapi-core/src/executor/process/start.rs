@@ -20,7 +20,8 @@ use super::pipes::Pipes;
 use super::procfs;
 use super::program::Command;
 use super::system;
-use crate::job::{Failure, Outcome, Stdin};
+use crate::executor::Stop;
+use crate::job::{Outcome, Stdin};
 
 /// A command that was started.
 #[derive(Debug)]
@@ -62,14 +63,17 @@ impl Detail {
     }
 }
 
-/// Starts `command`. Blocks until its program is executed.
+/// Starts `command`, unless `stop` does not permit that any more once everything was looked up. Blocks until its program is executed.
 ///
 /// # Errors
-/// `Rejected` if it was not started: which step, and the system's error. `Lost` if it was, and could not be watched.
-pub(super) fn start(command: &Command, guard: Option<&Guard>) -> Result<Started, Outcome> {
-    let way = way(command, guard).map_err(Outcome::Rejected)?;
+/// `Rejected` if it was not started: which step, and the system's error; or what `stop` says. `Lost` if it was, and could not be watched.
+pub(super) fn start(command: &Command, guard: &Guard, stop: &Stop) -> Result<Started, Outcome> {
+    let program = command.locate().map_err(Outcome::Rejected)?;
+    let way = guard.way(command, program).map_err(Outcome::Rejected)?;
     let not_started = |err: io::Error| Outcome::Rejected(command.failure(&way.program, &err));
     let (stdin, to) = stdin(command).map_err(not_started)?;
+    // A directory of a server that is away can take minutes to be looked up.
+    stop.permits_start()?;
     let mut leader = Leader::start(|| spawn(command, &way, stdin)).map_err(not_started)?;
     match watch(&mut leader, to.zip(command.stdin.clone())) {
         Ok((mark, exit, pipes, input)) => Ok(Started { leader, mark, exit, pipes, input }),
@@ -78,14 +82,6 @@ pub(super) fn start(command: &Command, guard: Option<&Guard>) -> Result<Started,
             abandon(leader);
             Err(Outcome::Lost)
         }
-    }
-}
-
-fn way(command: &Command, guard: Option<&Guard>) -> Result<Way, Failure> {
-    let program = command.locate()?;
-    match guard {
-        Some(guard) => guard.way(command, program),
-        None => Ok(Way { program, arg0: command.name.clone().into(), cwd: command.cwd.clone() }),
     }
 }
 

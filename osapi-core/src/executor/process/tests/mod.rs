@@ -1,6 +1,7 @@
 //! Real processes. Limits are there to end a test that hangs; nothing asserts how long something takes.
 
 mod guard;
+mod late;
 mod leftovers;
 mod output;
 mod prepared;
