@@ -139,10 +139,12 @@ fn groups_of(groups: &[u8], user: &str) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Digits alone: `-1` and `+1` stand for something else in some programs.
+/// Digits alone: `-1` and `+1` stand for something else in some programs. The largest number stands for "leave it as it is" in
+/// setresuid(2), which would be root.
 fn number(field: &[u8]) -> Option<u32> {
     let is_plain = field.iter().all(u8::is_ascii_digit);
-    is_plain.then(|| std::str::from_utf8(field).ok()?.parse().ok()).flatten()
+    let number = is_plain.then(|| std::str::from_utf8(field).ok()?.parse().ok()).flatten();
+    number.filter(|number| *number != u32::MAX)
 }
 
 fn text(field: &[u8]) -> String {
@@ -157,6 +159,8 @@ mod tests {
         broken\n\
         gr\xfc\xdfe:x:7:7::/home/gr\xfc\xdfe:/bin/sh\n\
         minus:x:-1:5::/:\n\
+        same:x:4294967295:5::/:\n\
+        same-group:x:6:4294967295::/:\n\
         :x:8:8::/nameless:\n\
         web:x:33:30:web:/var/www:/bin/false\n\
         web-too:x:33:31::/elsewhere:\n";
@@ -174,7 +178,7 @@ mod tests {
         assert_eq!(entry("33"), Some(web), "the first of two");
         assert_eq!(entry("web-too").unwrap().uid, 33);
         assert_eq!(entry("7").unwrap().gid, 7, "bytes that are no text do no harm");
-        for absent in ["we", "minus", "broken", "x"] {
+        for absent in ["we", "minus", "same", "same-group", "broken", "x"] {
             assert_eq!(entry(absent), None, "{absent}");
         }
     }
