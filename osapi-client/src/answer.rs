@@ -100,6 +100,7 @@ fn kind(code: Code, status: StatusCode) -> ErrorKind {
         Code::BodyTimeout => ErrorKind::Timeout,
         Code::IdempotencyConflict
         | Code::IdempotencyExpired
+        | Code::JobKeyNotValid
         | Code::JobUnfinished
         | Code::NothingToRetry
         | Code::KeyRingConflict
@@ -111,7 +112,7 @@ fn kind(code: Code, status: StatusCode) -> ErrorKind {
         | Code::NotReady
         | Code::StoreRolledBack
         | Code::ShuttingDown => ErrorKind::Unavailable,
-        Code::JobDamaged | Code::Internal => ErrorKind::Server,
+        Code::JobDamaged | Code::IdempotencyDamaged | Code::Internal => ErrorKind::Server,
         Code::Unknown => kind_of_status(status),
     }
 }

@@ -119,6 +119,10 @@ codes! {
     IdempotencyConflict = "idempotency_conflict", 409;
     /// The idempotency key was used with a request whose start deadline passed before it became a job.
     IdempotencyExpired = "idempotency_expired", 409;
+    /// The store holds something for the idempotency key that no server has written.
+    IdempotencyDamaged = "idempotency_damaged", 500;
+    /// The job was ordered under a job key that is not valid any more.
+    JobKeyNotValid = "job_key_not_valid", 409;
     /// The job is not settled yet.
     JobUnfinished = "job_unfinished", 409;
     /// The job is settled already.

@@ -78,6 +78,11 @@ pub enum Error {
         "the request that this idempotency key stands for is over: it never became a job, or its job was deleted"
     )]
     IdempotencyExpired,
+    /// What the store keeps for the idempotency key is nothing that a server has written.
+    #[error(
+        "what the store keeps for this idempotency key was not written by a server: use another key"
+    )]
+    IdempotencyDamaged,
     /// The job may have been made, or not.
     #[error("whether job {job} was made is unknown")]
     OutcomeUnknown {
@@ -98,6 +103,9 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
+    /// The job was ordered under a key that is not valid any more.
+    #[error("job {0} was ordered under a job key that is not valid any more: give the order anew")]
+    JobKeyNotValid(JobId),
     /// The job is not settled.
     #[error("job {0} is not settled yet: cancel it first, or wait")]
     JobUnfinished(JobId),
@@ -154,9 +162,11 @@ impl Error {
             Self::TooManyJobs(_) => plain(Code::TooManyJobs),
             Self::IdempotencyConflict => plain(Code::IdempotencyConflict),
             Self::IdempotencyExpired => plain(Code::IdempotencyExpired),
+            Self::IdempotencyDamaged => plain(Code::IdempotencyDamaged),
             Self::OutcomeUnknown { job, .. } => plain(Code::OutcomeUnknown).about(*job),
             Self::JobNotFound(job) => plain(Code::JobNotFound).about(*job),
             Self::JobDamaged { job, .. } => plain(Code::JobDamaged).about(*job),
+            Self::JobKeyNotValid(job) => plain(Code::JobKeyNotValid).about(*job),
             Self::JobUnfinished(job) => plain(Code::JobUnfinished).about(*job),
             Self::JobSettled(job) => plain(Code::JobSettled).about(*job),
             Self::NothingToRetry(job) => plain(Code::NothingToRetry).about(*job),

@@ -7,15 +7,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
+use super::orders;
 use super::outbound::Dispatchable;
 use super::pump::{self, Told};
 use super::records;
 use super::state::{Claimed, Effect, Evidence, State};
 use super::void;
 use super::{Phase, Shared};
-use crate::auth::envelope::{Signed, VerifyError};
-use crate::auth::keys::{KeyRing, KeyUse};
-use crate::auth::merkle::HostTree;
+use crate::auth::envelope::Signed;
+use crate::auth::keys::KeyRing;
 use crate::backend::{Bucket, Delivery, Key, Link, Store, StoreError, Subscription};
 use crate::id::JobId;
 use crate::job::record::JobRecord;
@@ -277,7 +277,7 @@ impl Follower {
                 Effect::LoadOrder(order) => {
                     let shared = Arc::clone(&self.shared);
                     self.loads.spawn(async move {
-                        let result = load_order(&shared, &order).await;
+                        let result = orders::load(&shared, &order).await;
                         Loaded::Order(order.job, result)
                     });
                 }
@@ -339,46 +339,6 @@ async fn is_there(store: &dyn Store, evidence: Evidence) -> Result<bool, StoreEr
             Ok(store.get_latest(Bucket::Keyrings, &Key::of(&[&serial])).await?.is_some())
         }
     }
-}
-
-/// Which order to read, and what it has to fit.
-#[derive(Debug)]
-pub(super) struct WantedOrder {
-    pub(super) job: JobId,
-    pub(super) envelope: crate::id::Digest,
-    pub(super) hosts: Arc<[Host]>,
-}
-
-/// Reads a stored order back and checks that it verifies and is for these hosts: a resend forwards only that.
-async fn load_order(shared: &Shared, wanted: &WantedOrder) -> Result<Dispatchable, StoreError> {
-    let damaged = |why: &'static str| StoreError::Damaged(why.into());
-    let order = records::load_order(&*shared.store, wanted.job, wanted.envelope).await?;
-    let ring = shared
-        .ring
-        .borrow()
-        .clone()
-        .ok_or_else(|| StoreError::Unavailable("there is no key ring".into()))?;
-    let body = ring.verify(&order, KeyUse::Job).map_err(|err| match err {
-        // It was retired, or the ring that has it was not read yet: the job is not damaged.
-        VerifyError::OtherKey => {
-            StoreError::Unavailable("the key of the signed order is not in the key ring".into())
-        }
-        err => StoreError::Damaged(Box::new(err)),
-    })?;
-    let tree = tree_of(shared.fleet, &wanted.hosts);
-    if body.job != wanted.job || body.fleet != shared.fleet {
-        return Err(damaged("the signed order is for another job"));
-    }
-    if body.hosts != tree.set() {
-        return Err(damaged("the signed order is for other hosts"));
-    }
-    Ok(Dispatchable { order, tree })
-}
-
-/// The tree over the hosts of a job that are in its signed set.
-pub(super) fn tree_of(fleet: crate::id::FleetId, hosts: &[Host]) -> HostTree {
-    let addressed = hosts.iter().filter(|host| !host.unreachable).map(|host| &host.identity);
-    HostTree::new(fleet, addressed)
 }
 
 async fn until(due: Option<Duration>, now: Duration) {

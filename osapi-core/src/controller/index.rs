@@ -107,11 +107,10 @@ impl Index {
     }
 
     /// The status of each job of which something may still change, and the key of its order.
-    pub(super) fn statuses_by_key(&self) -> impl Iterator<Item = (JobStatus, Option<&KeyId>)> {
-        self.jobs.values().filter_map(|tracked| {
-            let key = tracked.live.as_deref()?.key.as_deref();
-            Some((tracked.view.status(), key))
-        })
+    pub(super) fn statuses_by_key(&self) -> impl Iterator<Item = (JobStatus, &KeyId)> {
+        self.jobs
+            .values()
+            .filter_map(|tracked| Some((tracked.view.status(), &*tracked.live.as_deref()?.key)))
     }
 
     pub(super) fn get(&self, job: JobId) -> Option<&Tracked> {

@@ -10,7 +10,7 @@ use super::outbound::{Dispatchable, Outbound};
 use super::void::Voiding;
 use crate::auth::envelope::Signed;
 use crate::clock::Timestamp;
-use crate::id::{AgentName, Digest, Identity, KeyId};
+use crate::id::{AgentName, Identity, KeyId};
 use crate::job::limits::{RESEND_MAX, RESEND_MIN};
 use crate::job::{ClaimRule, Host};
 use crate::message::CancelOrder;
@@ -20,9 +20,8 @@ use crate::message::CancelOrder;
 pub(super) struct Live {
     /// The host list, in the order in which it was written.
     pub(super) hosts: Arc<[Host]>,
-    pub(super) envelope: Option<Digest>,
     /// The key that signed the order, by the job record.
-    pub(super) key: Option<Arc<KeyId>>,
+    pub(super) key: Arc<KeyId>,
     order: StoredOrder,
     cancel: Option<Arc<Signed<CancelOrder>>>,
     /// One per host of the signed set, in its order.
@@ -65,7 +64,7 @@ pub(super) struct Sends {
 impl Live {
     pub(super) fn new(
         hosts: Arc<[Host]>,
-        envelope: Option<Digest>,
+        key: Arc<KeyId>,
         claim: ClaimRule,
         void_at: Timestamp,
     ) -> Self {
@@ -77,8 +76,7 @@ impl Live {
         let (order, due) = (StoredOrder::NotRead, BTreeSet::new());
         let offers = (claim == ClaimRule::Job).then(|| Offers::new(sendings.len()));
         let (cancel, voiding) = (None, Voiding::new(void_at));
-        let key = None;
-        Self { hosts, envelope, key, order, cancel, sendings, by_name, due, offers, voiding }
+        Self { hosts, key, order, cancel, sendings, by_name, due, offers, voiding }
     }
 
     /// The order is at hand.
@@ -186,21 +184,16 @@ impl Live {
             }
             let outbound = match (&self.cancel, &self.order) {
                 // The cancel alone: an order that overtakes it would start what nobody wants any more. An agent answers to it all the same.
-                (Some(cancel), _) => Some(Outbound::Cancel(Arc::clone(cancel))),
-                (None, StoredOrder::Ready(order)) => {
-                    Some(Outbound::Order(Arc::clone(order), place))
-                }
-                (None, StoredOrder::NotRead | StoredOrder::BeingRead)
-                    if self.envelope.is_some() =>
-                {
+                (Some(cancel), _) => Outbound::Cancel(Arc::clone(cancel)),
+                (None, StoredOrder::Ready(order)) => Outbound::Order(Arc::clone(order), place),
+                (None, StoredOrder::NotRead | StoredOrder::BeingRead) => {
                     // It goes out as soon as the order has been read, to this host and to all the others.
                     sends.wants_order = matches!(self.order, StoredOrder::NotRead);
                     self.order = StoredOrder::BeingRead;
                     break;
                 }
-                (None, StoredOrder::NotRead | StoredOrder::BeingRead) => None,
             };
-            sends.messages.extend(outbound.map(|outbound| (identity.name.clone(), outbound)));
+            sends.messages.push((identity.name.clone(), outbound));
             self.postpone(place, now);
             if !repeats {
                 self.schedule(place, None);
@@ -247,7 +240,8 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::follow::tree_of;
+    use crate::auth::keys::SigningKey;
+    use crate::controller::orders::tree_of;
     use crate::id::{FleetId, JournalId, PublicKey};
 
     const MANY: usize = 1000;
@@ -266,7 +260,7 @@ mod tests {
 
     fn live_with(hosts: Arc<[Host]>, claim: ClaimRule) -> Live {
         let never = Timestamp::from_unix_millis(u64::MAX);
-        Live::new(hosts, Some(Digest::of(b"x")), claim, never)
+        Live::new(hosts, Arc::new(SigningKey::generate().id()), claim, never)
     }
 
     fn ready(live: &mut Live) {

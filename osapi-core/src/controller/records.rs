@@ -9,7 +9,7 @@ use crate::backend::{Bucket, Entry, Key, Store, StoreError};
 use crate::clock::Timestamp;
 use crate::id::{AgentName, Digest, InstanceId, JobId, Nonce, PublicKey};
 use crate::job::report::Stream;
-use crate::job::{Host, Report, limits};
+use crate::job::{Host, JobRecord, Report, limits};
 use crate::message::{CancelOrder, Order, Registration};
 
 /// What an idempotency key stands for. Bucket `reservations`.
@@ -156,6 +156,19 @@ pub(super) fn host_parts(hosts: &[Host]) -> Vec<(Digest, Bytes)> {
             (Digest::of(&bytes), bytes)
         })
         .collect()
+}
+
+/// The record of a job.
+pub(super) async fn load_job(
+    store: &dyn Store,
+    job: JobId,
+) -> Result<Option<JobRecord>, StoreError> {
+    let Some(entry) = read(store, Bucket::Jobs, &Key::of(&[&job])).await? else { return Ok(None) };
+    let record: JobRecord = decode(&entry)?;
+    match record.job == job {
+        true => Ok(Some(record)),
+        false => Err(StoreError::Damaged("the job record is another job's".into())),
+    }
 }
 
 /// A signed order that was read back, or why it cannot be.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::Controller;
 use super::error::Error;
+use super::orders::{self, Unusable};
 use super::output::{Reader, facts_of};
 use super::records;
 use super::state::Knowledge;
@@ -71,8 +72,7 @@ impl Controller {
     ) -> Result<JobDetails, Error> {
         let snapshot = self.look(permit, job, wait).await?;
         let full = may_see(permit, &snapshot.facts);
-        let entry = records::read(&*self.shared.store, Bucket::Jobs, &Key::of(&[&job])).await?;
-        let record: JobRecord = records::decode(&entry.ok_or(Error::JobNotFound(job))?)?;
+        let record = self.record(job).await?;
         Ok(JobDetails {
             summary: snapshot.summary,
             operation: full.then_some(record.operation),
@@ -136,6 +136,20 @@ impl Controller {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Error::ShuttingDown),
             Err(_) => Err(Error::Store(StoreError::Unavailable("the job cannot be read".into()))),
+        }
+    }
+
+    /// The record of a job, if it says what was signed. What was ordered under a key that was retired since can only be shown as it stands.
+    async fn record(&self, job: JobId) -> Result<JobRecord, Error> {
+        let shared = &*self.shared;
+        let unfit = async |err| Err(orders::unfit(shared, job, err).await);
+        let record = match records::load_job(&*shared.store, job).await {
+            Ok(record) => record.ok_or(Error::JobNotFound(job))?,
+            Err(err) => return unfit(err).await,
+        };
+        match orders::signed(shared, &record).await {
+            Ok(_) | Err(Unusable::OtherKey) => Ok(record),
+            Err(Unusable::Store(err)) => unfit(err).await,
         }
     }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::Error;
-use super::follow::tree_of;
+use super::orders::tree_of;
 use super::outbound::Dispatchable;
 use super::reading::read_up;
-use super::records::{self, Reservation};
+use super::records;
+use super::reservation::{Reserved, reserve};
 use super::resolve::{resolve, resolve_names};
 use super::{Controller, Shared};
 use crate::auth::authorize::Permit;
@@ -17,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::id::{AgentName, Digest, JobId, Nonce};
 use crate::job::limits::START_DEADLINE;
 use crate::job::record::VERSION;
-use crate::job::{ClaimRule, Host, Invalid, JobRecord, Operation, QueueFor, Target};
+use crate::job::{Asked, ClaimRule, Host, Invalid, JobRecord, Operation, QueueFor, Target};
 use crate::message::Order;
 
 /// What a client asks for.
@@ -46,10 +47,17 @@ pub struct Idempotency {
 
 /// The job that a request becomes, fixed at its first arrival.
 #[derive(Debug, Clone, Copy)]
-struct Plan {
-    job: JobId,
-    created_at: Timestamp,
-    not_after: Timestamp,
+pub(super) struct Plan {
+    pub(super) job: JobId,
+    pub(super) created_at: Timestamp,
+    pub(super) not_after: Timestamp,
+}
+
+impl Plan {
+    /// The time from its arrival to its start deadline.
+    pub(super) fn within(self) -> Duration {
+        self.not_after.since(self.created_at)
+    }
 }
 
 /// Everything of a job but its record, ready to be written.
@@ -57,7 +65,7 @@ struct Draft {
     record: JobRecord,
     hosts: Vec<Host>,
     parts: Vec<(Digest, bytes::Bytes)>,
-    order: Option<Dispatchable>,
+    order: Dispatchable,
 }
 
 impl Controller {
@@ -199,61 +207,6 @@ async fn drop_parts(shared: &Shared, job: JobId) {
     }
 }
 
-enum Reserved {
-    /// The request is to become this job.
-    Fresh(Plan),
-    /// It has become this job.
-    Made(JobId),
-}
-
-/// Binds the key to this request, or finds what it is bound to.
-async fn reserve(
-    shared: &Shared,
-    permit: &Permit,
-    idempotency: &Idempotency,
-    plan: Plan,
-) -> Result<Reserved, Error> {
-    let key = records::reservation_key(permit.subject(), &idempotency.key);
-    let reservation = Reservation {
-        v: VERSION,
-        job: plan.job,
-        nonce: Nonce::random(),
-        body: idempotency.body,
-        created_at: plan.created_at,
-        not_after: plan.not_after,
-    };
-    match shared.store.create(Bucket::Reservations, &key, records::encode(&reservation)).await {
-        Ok(_) => return Ok(Reserved::Fresh(plan)),
-        Err(StoreError::Exists | StoreError::Unknown(_)) => {}
-        Err(err) => return Err(err.into()),
-    }
-    let unsettled = || StoreError::Unavailable("the idempotency key could not be reserved".into());
-    let entry = shared.store.get_latest(Bucket::Reservations, &key).await?.ok_or_else(unsettled)?;
-    let stored: Reservation = records::decode(&entry)?;
-    if stored.nonce == reservation.nonce {
-        return Ok(Reserved::Fresh(plan));
-    }
-    if stored.body != idempotency.body {
-        return Err(Error::IdempotencyConflict);
-    }
-    adopt(shared, &stored).await
-}
-
-/// Goes on with a request that arrived before: its job, or its id and times for a job that was never recorded.
-async fn adopt(shared: &Shared, stored: &Reservation) -> Result<Reserved, Error> {
-    let Reservation { job, created_at, not_after, .. } = *stored;
-    let key = Key::of(&[&job]);
-    if shared.store.get_latest(Bucket::Jobs, &key).await?.is_some() {
-        return Ok(Reserved::Made(job));
-    }
-    // The record of a removed job goes after its tombstone came: without a record, a job that ever was has one.
-    let was_removed = shared.store.get_latest(Bucket::Removed, &key).await?.is_some();
-    if was_removed || shared.clock.wall() >= not_after {
-        return Err(Error::IdempotencyExpired);
-    }
-    Ok(Reserved::Fresh(Plan { job, created_at, not_after }))
-}
-
 fn draft(
     shared: &Shared,
     permit: &Permit,
@@ -265,6 +218,10 @@ fn draft(
     let Plan { job, created_at, not_after } = plan;
     let (submitter, claim) = (permit.submitter(), claim_rule(submission, &hosts));
     let tree = tree_of(shared.fleet, &hosts);
+    let parts = records::host_parts(&hosts);
+    let listed: Vec<_> = parts.iter().map(|(digest, _)| *digest).collect();
+    let (target, request_id) = (submission.target.to_string(), permit.request_id());
+    let asked = Asked { created_at, request_id, target: &target, hosts: &listed };
     let order = Order {
         v: VERSION,
         fleet: shared.fleet,
@@ -276,18 +233,13 @@ fn draft(
         hosts: tree.set(),
         submitter: submitter.clone(),
         operation: submission.operation.clone(),
+        asked: asked.digest(),
         retry_of,
     };
     let job_key = shared.job_key();
-    let order = match tree.set().count {
-        0 => None,
-        _ => {
-            let order = Signed::sign(&order, &job_key)
-                .map_err(|SignError::TooLarge { size, .. }| Error::OrderTooLarge(size))?;
-            Some(Dispatchable { order, tree })
-        }
-    };
-    let parts = records::host_parts(&hosts);
+    // Also where nobody is there to take it: only what was signed is ever tried again.
+    let order = Signed::sign(&order, &job_key)
+        .map_err(|SignError::TooLarge { size, .. }| Error::OrderTooLarge(size))?;
     let record = JobRecord {
         v: VERSION,
         job,
@@ -296,29 +248,30 @@ fn draft(
         not_after,
         submitter,
         operation: submission.operation.clone(),
-        target: submission.target.to_string(),
+        target,
         claim,
-        envelope: order.as_ref().map(|dispatchable| dispatchable.order.digest()),
-        key: order.as_ref().map(|_| job_key.id()),
-        hosts: parts.iter().map(|(digest, _)| *digest).collect(),
-        request_id: permit.request_id(),
+        envelope: order.digest(),
+        key: job_key.id(),
+        hosts: listed,
+        request_id,
         retry_of,
     };
-    Ok(Draft { record, hosts, parts, order })
+    Ok(Draft { record, hosts, parts, order: Dispatchable { order, tree } })
 }
 
 /// Writes the order and the host list. Their keys are their hashes, so that one which is there is the same.
 async fn write_parts(shared: &Shared, draft: &Draft) -> Result<(), Error> {
     let job = draft.record.job;
-    let envelope = draft.order.as_ref().map(|dispatchable| {
-        let bytes = dispatchable.order.as_str().as_bytes().to_vec().into();
-        (Bucket::Envelopes, records::envelope_key(job, dispatchable.order.digest()), bytes)
-    });
+    let envelope = (
+        Bucket::Envelopes,
+        records::envelope_key(job, draft.record.envelope),
+        draft.order.order.as_str().as_bytes().to_vec().into(),
+    );
     let parts = draft
         .parts
         .iter()
         .map(|(digest, bytes)| (Bucket::Hosts, records::hosts_key(job, *digest), bytes.clone()));
-    let writes = envelope.into_iter().chain(parts).map(async |(bucket, key, bytes)| {
+    let writes = std::iter::once(envelope).chain(parts).map(async |(bucket, key, bytes)| {
         match shared.store.create(bucket, &key, bytes).await {
             Ok(_) | Err(StoreError::Exists) => Ok(()),
             Err(err) => Err(err),
@@ -341,8 +294,9 @@ async fn commit(shared: &Shared, draft: Draft) -> Result<JobId, Error> {
                     let winner: JobRecord = records::decode(&entry)?;
                     if winner.nonce != nonce {
                         // Signed at the same moment for the same hosts, the two orders are one.
-                        let own = envelope.filter(|_| winner.envelope != envelope);
-                        drop_order(shared, job, own).await?;
+                        if winner.envelope != envelope {
+                            drop_order(shared, job, envelope).await?;
+                        }
                         return Ok(job);
                     }
                 }
@@ -351,13 +305,11 @@ async fn commit(shared: &Shared, draft: Draft) -> Result<JobId, Error> {
         }
         Err(err) => return Err(err.into()),
     }
-    shared.ask(move |state| state.add_job(&record, hosts, order.map(Arc::new))).await?;
+    shared.ask(move |state| state.add_job(&record, hosts, Some(Arc::new(order)))).await?;
     Ok(job)
 }
 
-async fn drop_order(shared: &Shared, job: JobId, envelope: Option<Digest>) -> Result<(), Error> {
-    if let Some(envelope) = envelope {
-        shared.store.purge(Bucket::Envelopes, &Prefix::of(&[&job, &envelope])).await?;
-    }
+async fn drop_order(shared: &Shared, job: JobId, envelope: Digest) -> Result<(), Error> {
+    shared.store.purge(Bucket::Envelopes, &Prefix::of(&[&job, &envelope])).await?;
     Ok(())
 }

@@ -31,7 +31,7 @@ pub use label::{Label, Labels};
 pub use limits::Invalid;
 pub use operation::{Custom, Exec, Operation, Shell, Surroundings};
 pub use queue_for::QueueFor;
-pub use record::{ClaimRecord, ClaimRule, Holder, Host, JobRecord, Submitter, VoidReason};
+pub use record::{Asked, ClaimRecord, ClaimRule, Holder, Host, JobRecord, Submitter, VoidReason};
 pub use report::{Failure, Outcome, Report, Step, StreamReport};
 pub use retry::RetryHosts;
 pub use state::{ExecutionState, JobStatus, Tally};

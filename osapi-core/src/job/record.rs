@@ -70,11 +70,10 @@ pub struct JobRecord {
     pub target: String,
     /// Whether executions are claimed.
     pub claim: ClaimRule,
-    /// SHA-256 of the signed envelope; absent if every host is `unreachable`, so that nothing is ever sent.
-    pub envelope: Option<Digest>,
-    /// The key that signed the envelope; absent without one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<KeyId>,
+    /// SHA-256 of the signed envelope. It is signed also if every host is `unreachable`, so that nothing is ever sent.
+    pub envelope: Digest,
+    /// The key that signed the envelope.
+    pub key: KeyId,
     /// SHA-256 of each part of the host list, in order.
     pub hosts: Vec<Digest>,
     /// The request that made it.
@@ -84,7 +83,36 @@ pub struct JobRecord {
     pub retry_of: Option<JobId>,
 }
 
+/// What a job record says that hosts are not told. The signed order has its hash, so that nothing of it can be changed later.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Asked<'a> {
+    /// [`JobRecord::created_at`].
+    pub created_at: Timestamp,
+    /// [`JobRecord::request_id`].
+    pub request_id: RequestId,
+    /// [`JobRecord::target`].
+    pub target: &'a str,
+    /// [`JobRecord::hosts`]: also those that are `unreachable`.
+    pub hosts: &'a [Digest],
+}
+
+impl Asked<'_> {
+    /// SHA-256 of its JSON.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let json = serde_json::to_vec(self).expect("texts and numbers can be written as JSON");
+        Digest::of(&json)
+    }
+}
+
 impl JobRecord {
+    /// What it says that hosts are not told.
+    #[must_use]
+    pub fn asked(&self) -> Asked<'_> {
+        let (created_at, request_id) = (self.created_at, self.request_id);
+        Asked { created_at, request_id, target: &self.target, hosts: &self.hosts }
+    }
+
     /// The last moment at which a running execution of it can still be within its bounds.
     #[must_use]
     pub fn last_end(&self) -> Timestamp {

@@ -41,6 +41,8 @@ pub struct Order {
     pub submitter: Submitter,
     /// What is done.
     pub operation: Operation,
+    /// What else the job record says: the hash of its [`Asked`](crate::job::Asked).
+    pub asked: Digest,
     /// The job that this one retries.
     pub retry_of: Option<JobId>,
 }

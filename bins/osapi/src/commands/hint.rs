@@ -58,6 +58,8 @@ pub(crate) fn of(problem: &Problem) -> Option<String> {
         | Code::TooManyHosts
         | Code::IdempotencyConflict
         | Code::IdempotencyExpired
+        | Code::IdempotencyDamaged
+        | Code::JobKeyNotValid
         | Code::JobSettled
         | Code::KeyRingInvalid
         | Code::JobDamaged

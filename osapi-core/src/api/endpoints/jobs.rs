@@ -11,6 +11,7 @@ use crate::job::report::Stream;
 const RETRYING: &[Code] = &[
     Code::JobNotFound,
     Code::JobDamaged,
+    Code::JobKeyNotValid,
     Code::JobUnfinished,
     Code::NothingToRetry,
     Code::HostNotFound,
@@ -19,6 +20,7 @@ const RETRYING: &[Code] = &[
     Code::TooManyJobs,
     Code::IdempotencyConflict,
     Code::IdempotencyExpired,
+    Code::IdempotencyDamaged,
     Code::OutcomeUnknown,
     Code::StoreRolledBack,
 ];

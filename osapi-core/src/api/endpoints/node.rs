@@ -17,6 +17,7 @@ const CREATING: &[Code] = &[
     Code::TooManyJobs,
     Code::IdempotencyConflict,
     Code::IdempotencyExpired,
+    Code::IdempotencyDamaged,
     Code::OutcomeUnknown,
     Code::StoreRolledBack,
 ];

@@ -27,6 +27,7 @@ fn order(args: Vec<String>) -> Order {
         hosts: HostSet { root: Digest::of(b""), count: 1 },
         submitter: submitter(),
         operation: Operation::Exec(Exec { args, ..Exec::new("true") }),
+        asked: Digest::of(b"asked"),
         retry_of: None,
     }
 }

@@ -97,8 +97,8 @@ impl State {
     }
 
     /// Whether an order that was signed with this key may still be sent.
-    pub(super) fn is_retired(&self, key: Option<&KeyId>) -> bool {
-        key.is_some_and(|key| self.keys.standing(key) == Standing::Retired)
+    pub(super) fn is_retired(&self, key: &KeyId) -> bool {
+        self.keys.standing(key) == Standing::Retired
     }
 
     /// What was signed with a key that is not valid any more is not sent any more.
@@ -122,10 +122,7 @@ impl State {
         let is_before_restore = self.is_before_restore(live);
         // What ran, and was reported to a store that lost it, is asked for again by the cancel.
         let is_open = is_before_restore || !tracked.view.is_settled();
-        if is_open
-            && tracked.view.cancel_requested_at().is_none()
-            && self.is_retired(live.key.as_deref())
-        {
+        if is_open && tracked.view.cancel_requested_at().is_none() && self.is_retired(&live.key) {
             self.orphans.waiting.insert(job);
         }
         if is_before_restore {
@@ -139,7 +136,7 @@ impl State {
 
     /// Whether the store has gone back in time since a job was ordered. Then a claim that is not there may have been lost.
     pub(super) fn is_before_restore(&self, live: &Live) -> bool {
-        live.key.as_deref().is_some_and(|key| self.keys.is_before_restore(key))
+        self.keys.is_before_restore(&live.key)
     }
 
     /// Has jobs cancelled whose key was retired: nobody would take their orders any more, and what has begun under them ends.
@@ -158,7 +155,7 @@ impl State {
         {
             let Some(tracked) = self.index.get(job) else { continue };
             let Some(live) = tracked.live.as_deref() else { continue };
-            let Some(key) = live.key.clone() else { continue };
+            let key = Arc::clone(&live.key);
             let facts = tracked.view.facts();
             let is_over = tracked.view.is_settled()
                 || self.shared.clock.wall() > facts.not_after + facts.run_limit;
@@ -206,11 +203,6 @@ impl State {
     /// How many jobs that are not settled were ordered under this key.
     pub(in crate::controller) fn open_jobs_under(&self, key: &KeyId) -> usize {
         let open = self.index.statuses_by_key();
-        open.filter(|(status, of)| !status.is_settled() && of.is_some_and(|of| of == key)).count()
-    }
-
-    /// The same id as all jobs share that were ordered under it.
-    pub(super) fn shared_key(&mut self, key: Option<&KeyId>) -> Option<Arc<KeyId>> {
-        key.map(|key| self.keys.shared(key.clone()))
+        open.filter(|(status, of)| !status.is_settled() && *of == key).count()
     }
 }

@@ -18,9 +18,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::claim::Claims;
-use super::follow::WantedOrder;
 use super::index::Index;
 use super::keybook::KeyBook;
+use super::orders::WantedOrder;
 use super::outbound::Outbound;
 use super::pump;
 use super::roster::Roster;

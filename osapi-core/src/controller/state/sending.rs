@@ -2,8 +2,8 @@
 
 use super::{Effect, State};
 use crate::controller::Now;
-use crate::controller::follow::WantedOrder;
 use crate::controller::keybook::Standing;
+use crate::controller::orders::WantedOrder;
 use crate::id::{Identity, JobId};
 use crate::job::ClaimRule;
 
@@ -45,8 +45,7 @@ impl State {
                 false => now.wall < view.facts().not_after,
             };
             // A job that somebody has cancelled never goes out, also while the cancel cannot be sent.
-            let key = live.key.as_deref();
-            let is_retired = key.is_some_and(|key| keys.standing(key) == Standing::Retired);
+            let is_retired = keys.standing(&live.key) == Standing::Retired;
             let withheld = damaged
                 || ((view.cancel_requested_at().is_some() || is_retired) && !live.has_cancel());
             // Who holds no claim starts nothing any more once there is a cancel, and who never saw the job would bar it without one.
@@ -68,9 +67,9 @@ impl State {
                 open && !withheld && is_there
             };
             let sends = live.take_due(now.boottime, at_most, repeats, wants);
-            if let (true, Some(envelope)) = (sends.wants_order, live.envelope) {
+            if sends.wants_order {
                 let hosts = std::sync::Arc::clone(&live.hosts);
-                effects.push(Effect::LoadOrder(WantedOrder { job, envelope, hosts }));
+                effects.push(Effect::LoadOrder(WantedOrder { job, hosts }));
             }
             let count = sends.messages.len();
             let messages = sends.messages.into_iter();

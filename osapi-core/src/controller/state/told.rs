@@ -214,13 +214,9 @@ impl State {
         let job = record.job;
         self.loading.remove(&job);
         let shared: Arc<[Host]> = hosts.clone().into();
-        let mut live = Live::new(
-            shared,
-            record.envelope,
-            record.claim,
-            void_at(record.not_after, From::Elsewhere),
-        );
-        live.key = self.shared_key(record.key.as_ref());
+        let key = self.keys.shared(record.key.clone());
+        let void_at = void_at(record.not_after, From::Elsewhere);
+        let live = Live::new(shared, key, record.claim, void_at);
         self.index.insert(job, JobView::new(record, hosts), live, damaged);
         for (bucket, entry) in self.early.remove(&job).unwrap_or_default().records {
             if let Err(err) = self.take_for_job(bucket, entry) {

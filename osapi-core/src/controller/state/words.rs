@@ -182,24 +182,32 @@ impl State {
         result: Result<Dispatchable, StoreError>,
     ) {
         let now = self.boottime();
-        self.index.change(job, |tracked| match result {
-            Ok(order) => {
-                if let Some(live) = tracked.live.as_deref_mut() {
-                    live.set_order(Arc::new(order));
-                }
-            }
+        let result = match result {
             Err(err @ StoreError::Damaged(_)) => {
-                tracing::error!(%job, error = &err as &dyn std::error::Error, "a job is damaged: it is not sent");
-                tracked.damaged = Some(damage(&err));
+                self.note_damage(job, &err);
+                return;
             }
-            // It is read again when it would have been sent again.
-            Err(err) => {
-                tracing::warn!(%job, error = &err as &dyn std::error::Error, "the order of a job cannot be read");
-                if let Some(live) = tracked.live.as_deref_mut() {
+            result => result,
+        };
+        self.index.change(job, |tracked| {
+            let Some(live) = tracked.live.as_deref_mut() else { return };
+            match result {
+                Ok(order) => live.set_order(Arc::new(order)),
+                // It is read again when it would have been sent again.
+                Err(err) => {
+                    tracing::warn!(%job, error = &err as &dyn std::error::Error, "the order of a job cannot be read");
                     live.order_not_read(now);
                 }
             }
         });
+    }
+
+    /// The records of a job do not fit together: it is shown as damaged from now on, and never sent. Why.
+    pub(in crate::controller) fn note_damage(&mut self, job: JobId, err: &StoreError) -> Box<str> {
+        tracing::error!(%job, error = err as &dyn std::error::Error, "a job is damaged: it is not sent");
+        let reason = damage(err);
+        self.index.change(job, |tracked| tracked.damaged = Some(reason.clone()));
+        reason
     }
 }
 

@@ -263,7 +263,7 @@ async fn an_order_that_was_altered_in_the_store_is_never_sent() {
     while agent.inbox.try_next().is_some() {}
     let entry = fleet.store.get(Bucket::Jobs, &Key::of(&[&job])).await.unwrap().unwrap();
     let record: crate::job::JobRecord = serde_json::from_slice(&entry.value).unwrap();
-    let envelope = Key::of(&[&job, &record.envelope.unwrap()]);
+    let envelope = Key::of(&[&job, &record.envelope]);
     fleet.store.purge(Bucket::Envelopes, &Prefix::of(&[&job])).await.unwrap();
     fleet.store.create(Bucket::Envelopes, &envelope, "v4.public.forged".into()).await.unwrap();
     let second = fleet.controller().await;

@@ -7,20 +7,20 @@ use crate::message::{CancelOrder, Ping};
 
 const SOON: Duration = Duration::from_millis(100);
 
-fn keeper() -> Permit {
+pub(super) fn keeper() -> Permit {
     person("keeper@example.com", &[Permission::KEY_WRITE, Permission::HEALTH_READ])
 }
 
 impl Fleet {
     /// A ring of these job keys and a token key.
-    fn ring(&self, serial: u64, job_keys: &[&SigningKey]) -> Signed<KeyRing> {
+    pub(super) fn ring(&self, serial: u64, job_keys: &[&SigningKey]) -> Signed<KeyRing> {
         let job_keys = job_keys.iter().map(|key| (key.public(), KeyUse::Job));
         let token = (SigningKey::generate().public(), KeyUse::Token);
         let keys = job_keys.chain([token]).map(|(key, usage)| RingKey { key, usage });
         KeyRing::issue(&self.root, serial, self.clock.wall(), keys.collect()).unwrap()
     }
 
-    fn sign_with(&self, key: &SigningKey) {
+    pub(super) fn sign_with(&self, key: &SigningKey) {
         let key = SigningKey::from_paserk(&key.to_paserk()).unwrap();
         self.signing.send_replace(Arc::new(key));
     }

@@ -8,6 +8,7 @@ mod jobs;
 mod keys;
 mod large;
 mod membership;
+mod planted;
 mod retry;
 mod rollback;
 mod schedules;

@@ -140,3 +140,27 @@ async fn a_retry_that_is_sent_again_is_the_same_job() {
     controller.remove_agent(&keeper, &agents[1].identity.name).await.unwrap();
     assert_eq!(controller.retry(&admin(), request).await.unwrap(), again);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_is_found_by_its_key_also_when_the_first_job_is_gone() {
+    let fleet = Fleet::new();
+    let controller = fleet.controller().await;
+    let (job, mut agents) = mixed(&fleet, &controller).await;
+    let idempotency = Some(Idempotency { key: "k".into(), body: Digest::of(b"a") });
+    let request = RetrySubmission { idempotency, ..retry(&fleet, job, RetryHosts::Unsuccessful) };
+    let again = controller.retry(&admin(), request.clone()).await.unwrap();
+    let keeper = person("admin@example.com", &[Permission::JOB_WRITE]);
+    controller.delete(&keeper, job).await.unwrap();
+    assert_eq!(controller.retry(&admin(), request.clone()).await.unwrap(), again);
+    let unkeyed = RetrySubmission { idempotency: None, ..request.clone() };
+    let gone = controller.retry(&admin(), unkeyed).await;
+    assert!(matches!(gone, Err(Error::JobNotFound(_))), "{gone:?}");
+    let theirs = controller.retry(&person("you@example.com", &[]), request.clone()).await;
+    assert!(matches!(theirs, Err(Error::JobNotFound(_))), "another's key is another key");
+    agents[1].order().await;
+    agents[1].send_report(&agents[1].report(again, Outcome::Exited { code: 0 }, b"")).await;
+    controller.results(&admin(), again, None).await.unwrap();
+    controller.delete(&keeper, again).await.unwrap();
+    let over = controller.retry(&admin(), request).await;
+    assert!(matches!(over, Err(Error::IdempotencyExpired)), "{over:?}");
+}

@@ -45,7 +45,7 @@ async fn two_requests_with_one_key_at_one_moment_keep_the_order() {
         assert_eq!(job, b.unwrap());
         let entry = fleet.store.get_latest(Bucket::Jobs, &Key::of(&[&job])).await.unwrap().unwrap();
         let record: JobRecord = serde_json::from_slice(&entry.value).unwrap();
-        let envelope = Key::of(&[&job, &record.envelope.unwrap()]);
+        let envelope = Key::of(&[&job, &record.envelope]);
         let kept = fleet.store.get_latest(Bucket::Envelopes, &envelope).await.unwrap();
         assert!(kept.is_some(), "the order of request {n} is gone");
     }

@@ -13,7 +13,7 @@ use crate::auth::keys::{KeyRing, KeyUse, RingKey, SigningKey};
 use crate::auth::merkle::HostTree;
 use crate::backend::{Bus, Subscription};
 use crate::clock::{Clock, TokioClock};
-use crate::id::{FleetId, Identity, InstanceId, JobId, Nonce, StoreId};
+use crate::id::{Digest, FleetId, Identity, InstanceId, JobId, Nonce, StoreId};
 use crate::job::record::VERSION;
 use crate::job::report::Stream;
 use crate::job::{ClaimRule, Operation, Report, Submitter};
@@ -102,6 +102,7 @@ impl Controller {
             hosts: tree.set(),
             submitter: submitter(),
             operation,
+            asked: Digest::of(b"asked"),
             retry_of: None,
         };
         let (order, membership) = (sign(&order, &self.key), tree.membership(0).unwrap());
