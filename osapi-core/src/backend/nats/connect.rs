@@ -21,9 +21,10 @@ const ATTEMPT_MIN: Duration = Duration::from_secs(2);
 /// Pause before each attempt to connect again: long enough that a fleet does not come back at one moment.
 const RECONNECT_MIN: Duration = Duration::from_millis(500);
 const RECONNECT_SPREAD_MS: u32 = 1000;
-/// How often a silent connection is checked; after the third time without an answer it counts as lost. Agents are many.
+/// How often a silent connection is checked; after the third time without an answer it counts as lost. Agents are many, and their lines are to
+/// be back before they count as silent.
 const PING_SERVER: Duration = Duration::from_secs(5);
-const PING_AGENT: Duration = Duration::from_secs(10);
+const PING_AGENT: Duration = Duration::from_secs(7);
 /// Room for the headers that this backend adds to a message.
 pub(super) const HEADERS_MAX: usize = 512;
 
@@ -181,6 +182,7 @@ pub(super) fn check(server: &ServerInfo) -> Result<Option<String>, ConnectError>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::limits::SILENT_AFTER;
 
     #[test]
     fn addresses_are_checked_before_anything_is_tried() {
@@ -220,6 +222,14 @@ mod tests {
         }
         let error = check(&server("2.15.1", MIB - 4000)).unwrap_err();
         assert!(matches!(error, ConnectError::SmallMessages { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_dead_connection_is_made_anew_before_its_end_counts_as_silent() {
+        let spread = Duration::from_millis(RECONNECT_SPREAD_MS.into());
+        for ping in [PING_SERVER, PING_AGENT] {
+            assert!(3 * ping + RECONNECT_MIN + spread < SILENT_AFTER);
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::inbox::Inbox;
 use super::names::{self, Namespace};
 use super::open;
 use super::options::{Options, StoreOptions};
+use super::pulse::Pulse;
 use super::relay::Listening;
 use super::signals::Signals;
 use super::store::NatsStore;
@@ -28,7 +29,7 @@ use crate::id::AgentName;
 /// An answer that takes longer does not come.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 /// A round trip that takes longer is tried again.
-const ROUND_TRIP: Duration = Duration::from_secs(2);
+pub(super) const ROUND_TRIP: Duration = Duration::from_secs(2);
 /// After which an agent asks again whether anybody listens; each time it waits twice as long.
 const UNHEARD: Duration = Duration::from_millis(50);
 /// Between two looks at the connection that no event called for.
@@ -130,6 +131,8 @@ impl Nats {
         let (warn, warnings) = watch::channel(warning.into_iter().collect());
         let keep = line.clone().keep(line.connects(), warn);
         drop(tasks.spawn(line.ending.clone().run_until_cancelled_owned(keep)));
+        let pulse = Pulse::new(line.clone()).run();
+        drop(tasks.spawn(line.ending.clone().run_until_cancelled_owned(pulse)));
         let (watches, watching) = (TaskTracker::new(), line.ending.child_token());
         let shared =
             Shared { line, tasks, watches, watching, options, warnings, _end_on_drop: over };
@@ -281,23 +284,41 @@ impl Line {
     /// Returns once the server has done everything that was handed over before. With an agent's credential it answers to `reply`, or to
     /// any other subject that the agent listens to; while there is none, there is nothing to wait for.
     pub(super) async fn round_trip(&self, reply: Option<String>) -> Result<(), NoAnswer> {
-        let answered = match &*self.echo {
-            Echo::Inbox(inbox) => self.echo(inbox).await?,
-            Echo::Unheard(agent, turn) => match reply.or_else(|| self.listening.any()) {
-                Some(reply) => self.unheard(agent, turn, reply).await?,
-                None => true,
-            },
-        };
-        if answered { Ok(()) } else { Err(NoAnswer::Lost("timed out".into())) }
+        match (self.answers(ROUND_TRIP, reply).await?, &*self.echo) {
+            (Some(false), Echo::Inbox(_)) => Err(NoAnswer::Lost("timed out".into())),
+            // Somebody listens to everything, so the server does not say that nobody does. By now it has done what it was sent.
+            (Some(false), Echo::Unheard(..)) => {
+                tracing::debug!(
+                    "the server did not answer: something else listens to the agent's subjects"
+                );
+                Ok(())
+            }
+            (Some(true) | None, _) => Ok(()),
+        }
     }
 
-    async fn echo(&self, inbox: &Arc<Inbox>) -> Result<bool, NoAnswer> {
+    /// Whether the server answers within this time, after all that was handed over before; nothing where it has nothing to answer to.
+    pub(super) async fn answers(
+        &self,
+        within: Duration,
+        reply: Option<String>,
+    ) -> Result<Option<bool>, NoAnswer> {
+        match &*self.echo {
+            Echo::Inbox(inbox) => self.echo(inbox, within).await.map(Some),
+            Echo::Unheard(agent, turn) => match reply.or_else(|| self.listening.any()) {
+                Some(reply) => self.unheard(agent, turn, reply, within).await.map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
+    async fn echo(&self, inbox: &Arc<Inbox>, within: Duration) -> Result<bool, NoAnswer> {
         let expected = inbox.expect();
         let echo = async {
             self.client.publish(expected.subject(), Bytes::new()).await?;
             Ok(expected.answer().await.is_some())
         };
-        match tokio::time::timeout(ROUND_TRIP, echo).await {
+        match tokio::time::timeout(within, echo).await {
             Ok(echoed) => echoed.map_err(|error| publish_failed(&error)),
             Err(_) => Ok(false),
         }
@@ -308,6 +329,7 @@ impl Line {
         agent: &AgentName,
         turn: &Semaphore,
         reply: String,
+        within: Duration,
     ) -> Result<bool, NoAnswer> {
         let subject = names::unheard(&self.namespace, agent);
         let round_trip = async {
@@ -326,20 +348,14 @@ impl Line {
                 }
             }
         };
-        match tokio::time::timeout(ROUND_TRIP, round_trip).await {
+        match tokio::time::timeout(within, round_trip).await {
             Ok(answered) => answered.map_err(|error| publish_failed(&error)),
-            // Somebody listens to everything, so the server does not say that nobody does. By now it has done what it was sent.
-            Err(_) => {
-                tracing::debug!(
-                    "the server did not answer: something else listens to the agent's subjects"
-                );
-                Ok(true)
-            }
+            Err(_) => Ok(false),
         }
     }
 
     /// How often the client library has connected.
-    fn connects(&self) -> u64 {
+    pub(super) fn connects(&self) -> u64 {
         self.client.statistics().connects.load(Ordering::Relaxed)
     }
 

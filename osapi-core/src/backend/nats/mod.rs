@@ -20,6 +20,7 @@ mod login;
 mod open;
 mod options;
 mod progress;
+mod pulse;
 mod relay;
 mod settings;
 mod signals;

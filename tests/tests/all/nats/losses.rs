@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osapi_core::backend::nats::NatsStore;
+use osapi_core::backend::nats::{Nats, NatsStore, Options};
 use osapi_core::backend::{
     Bucket, Bus, BusError, Change, Cursor, Link, Prefix, Store, StoreError, Watch,
 };
+use osapi_core::id::AgentName;
 use osapi_core::message::{Pattern, Subject};
-use osapi_tests::NatsServer;
+use osapi_tests::{Fault, NatsServer, Proxy};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -95,6 +96,50 @@ async fn a_connection_on_which_nothing_comes_is_given_up() {
     server.resume();
     super::up(&mut link).await;
     assert_eq!(*nats.bus().link().borrow(), Link::Up);
+}
+
+/// How many messages the only connection of this name has sent, as the server counts them.
+fn sent(server: &NatsServer, name: &str) -> Option<u64> {
+    let connections = server.monitor("/connz")?["connections"].take();
+    let mut named = connections.as_array()?.iter().filter(|one| one["name"] == name);
+    named.next()?["in_msgs"].as_u64()
+}
+
+#[tokio::test]
+async fn a_connection_whose_words_get_lost_is_made_anew_however_much_comes() {
+    let (server, name) = (NatsServer::start(), "web-01".parse::<AgentName>().unwrap());
+    for (agent, its_name) in [(Some(name.clone()), "agent"), (None, "server")] {
+        let proxy = Proxy::start(&server.address());
+        let options = Options { agent, name: its_name.into(), ..super::options(&[proxy.url()]) };
+        let nats = Nats::connect(options).await.unwrap();
+        let mut inbox = nats.bus().subscribe(&Pattern::To(name.clone())).await.unwrap();
+        let mut link = nats.bus().link();
+        let other = super::connect(&server).await.bus();
+        let subject = Subject::To(name.clone());
+        let feed = async {
+            loop {
+                other.publish(&subject, "again".into()).await.unwrap();
+                super::within("a message", inbox.next()).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let lost = async {
+            let before = sent(&server, its_name).unwrap();
+            super::until("it looks whether anybody hears it", async || {
+                sent(&server, its_name).filter(|sent| *sent > before)
+            })
+            .await;
+            proxy.set(Fault::Swallow, Fault::None);
+            super::down(&mut link).await;
+        };
+        // As long as it is not made anew, everything comes that is sent to it.
+        tokio::select! {
+            () = feed => {}
+            () = lost => {}
+        }
+        proxy.heal();
+        super::up(&mut link).await;
+    }
 }
 
 /// Writes one record after the other, through whatever happens, and returns those that were acknowledged, with their cursors.
