@@ -52,16 +52,17 @@ impl Fleet {
         let token = token.exits(0).line();
         let marks = Marks::in_dir(&machine.tmp());
         let mut fleet = Self { servers: Vec::new(), hosts: Vec::new(), marks, broker, machine };
-        fleet.servers = (0..servers).map(|_| fleet.server(&token)).collect();
+        let url = fleet.broker.url();
+        fleet.servers = (0..servers).map(|_| fleet.server(&token, &url)).collect();
         fleet.servers.iter_mut().for_each(Server::until_ready);
         fleet.hosts = hosts.iter().map(|name| fleet.join(name)).collect();
         fleet.hosts.iter_mut().for_each(Host::until_ready);
         fleet
     }
 
-    /// One more API server, which has been started.
-    fn server(&self, token: &str) -> Server {
-        let (dir, url) = (self.machine.tmp(), self.broker.url());
+    /// One more API server, which has been started, and reaches the broker at `url`.
+    fn server(&self, token: &str, url: &str) -> Server {
+        let (dir, url) = (self.machine.tmp(), url.to_owned());
         let invocation = move |program: Invocation, listen: &str| {
             let server = program.in_dir(&dir);
             let server = server.args(["-f", "nats/server/server.yaml", "--listen", listen]);
@@ -83,6 +84,21 @@ impl Fleet {
         server
     }
 
+    /// Adds an API server that reaches the broker at `url`.
+    pub(super) fn add_server_through(&mut self, url: &str) {
+        let mut server = self.server(&self.servers[0].token, url);
+        server.until_ready();
+        self.servers.push(server);
+    }
+
+    /// Adds a host that reaches the broker at `url`.
+    pub(super) fn add_host_through(&mut self, name: &str, url: &str) {
+        let mut host = self.host_at(name);
+        host.join(&self.invite_at(url, name, &[]));
+        host.until_ready();
+        self.hosts.push(host);
+    }
+
     /// `osapi` where the fleet is kept, which asks the first server.
     pub(super) fn osapi<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Invocation {
         self.servers[0].osapi(&self.machine, args)
@@ -102,11 +118,15 @@ impl Fleet {
 
     /// The same with more arguments, such as labels.
     fn invite_with(&self, name: &str, more: &[&str]) -> PathBuf {
+        self.invite_at(&self.broker.url(), name, more)
+    }
+
+    /// The same where the host reaches the broker at `url`.
+    fn invite_at(&self, url: &str, name: &str, more: &[&str]) -> PathBuf {
         let mut files = (1..).map(|n| self.machine.tmp().join(format!("{name}-{n}.join")));
         let file = files.find(|file| !file.exists()).expect("numbers have no end");
-        let url = self.broker.url();
         let out = file.to_str().expect("it is text");
-        let invite = ["agent", "invite", name, "--server", &url, "--out", out];
+        let invite = ["agent", "invite", name, "--server", url, "--out", out];
         self.machine.osapi(invite).args(more).run().exits(0);
         file
     }

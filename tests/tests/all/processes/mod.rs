@@ -8,6 +8,8 @@ mod disk;
 pub(crate) mod fleet;
 mod keys;
 mod killed;
+mod ledger;
+mod links;
 mod marks;
 mod membership;
 mod minute;

@@ -13,11 +13,11 @@ use serde_json::Value;
 
 use super::crash::{Crash, program};
 use super::journal::stages;
-use super::ledger::Ledger;
 use super::paths::{never_runs, once, paths, stages_at};
 use super::{AGAIN, LARGE};
 use crate::processes::Chance;
 use crate::processes::fleet::{Fleet, Host, Server};
+use crate::processes::ledger::Ledger;
 use crate::processes::marks::Marks;
 use crate::world::{Machine, until};
 

@@ -3,7 +3,6 @@
 mod agents;
 mod crash;
 mod journal;
-mod ledger;
 mod paths;
 mod servers;
 

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use super::crash::{Crash, program};
 use super::journal::stages;
-use super::ledger::Ledger;
 use super::{AGAIN, LARGE};
 use crate::processes::Chance;
 use crate::processes::clients::settled;
 use crate::processes::fleet::{Fleet, Host, Server};
+use crate::processes::ledger::Ledger;
 use crate::processes::marks::Marks;
 use crate::world::{Api, Invocation, Machine, built, until};
 

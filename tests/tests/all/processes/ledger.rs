@@ -7,10 +7,10 @@ use std::time::Duration;
 use osapi_core::clock::Timestamp;
 use serde_json::Value;
 
-use crate::processes::Chance;
-use crate::processes::clients::{Request, rows, settled};
-use crate::processes::marks::Mark;
-use crate::world::{Api, until};
+use super::Chance;
+use super::clients::{Request, rows, settled};
+use super::marks::Mark;
+use crate::world::{Answer, Api, until};
 
 /// An agent looks at the deadline before it has the process made, which may take a while on a busy machine.
 const MAKING: Duration = Duration::from_secs(1);
@@ -39,30 +39,52 @@ impl<'a> Ledger<'a> {
         Self { apis, facts: Mutex::default() }
     }
 
-    /// Asks for a job: `first` one server, where there is one, then any until one answers; and returns it.
+    /// Asks for a job, `first` one server, where there is one, then any, until there is one; and returns it. Where a request is answered too
+    /// late for a job, another one is made.
     pub(super) fn ask(
         &self,
         path: &str,
         body: &Value,
-        first: Option<usize>,
+        mut first: Option<usize>,
         chance: &mut Chance,
     ) -> String {
-        let n = {
-            let mut facts = self.facts();
-            facts.asked += 1;
-            facts.asked
-        };
-        let request = Request { path: path.to_owned(), body: body.clone(), key: format!("k{n}") };
-        let first = first.and_then(|first| request.ask(&self.apis[first]));
-        let told =
-            first.as_ref().and_then(|answer| answer.json()["job_id"].as_str().map(Into::into));
-        let mut told: BTreeSet<String> = told.into_iter().collect();
-        if !first.is_some_and(|answer| [200, 202].contains(&answer.status)) {
-            told.extend(request.ask_any(self.apis, chance));
-        }
-        assert_eq!(told.len(), 1, "one request is one job: {told:?}");
-        let job = told.pop_first().expect("there is one");
+        let job = std::iter::repeat_with(|| {
+            let request = Request { path: path.to_owned(), body: body.clone(), key: self.key() };
+            self.submit(&request, first.take(), chance)
+        });
+        let job = job.flatten().next().expect("it goes on for ever");
         self.facts().jobs.insert(job.clone());
+        job
+    }
+
+    /// A key that no request had.
+    fn key(&self) -> String {
+        let mut facts = self.facts();
+        facts.asked += 1;
+        format!("k{}", facts.asked)
+    }
+
+    /// The job that a request has become; none if it came too late for one.
+    fn submit(
+        &self,
+        request: &Request,
+        mut first: Option<usize>,
+        chance: &mut Chance,
+    ) -> Option<String> {
+        let mut told = BTreeSet::new();
+        let job = until("some server takes the request", || {
+            let server = first.take().unwrap_or_else(|| chance.below(self.apis.len()));
+            let answer = request.ask(&self.apis[server])?;
+            let said = answer.json();
+            let job = said["job_id"].as_str().map(ToOwned::to_owned);
+            told.extend(job.clone());
+            match (answer.status, said["code"].as_str()) {
+                (200 | 202, _) => Some(job),
+                (409, Some("idempotency_expired")) => Some(None),
+                _ => passing(&answer),
+            }
+        });
+        assert!(told.len() <= 1, "one request is one job: {told:?}");
         job
     }
 
@@ -95,8 +117,7 @@ impl<'a> Ledger<'a> {
             let answer = self.apis[server].try_send(method, path, &[], b"")?;
             match answer.status {
                 status if good.contains(&status) => Some(()),
-                503 => None,
-                _ => panic!("{answer}"),
+                _ => passing(&answer),
             }
         });
     }
@@ -137,6 +158,12 @@ impl<'a> Ledger<'a> {
         assert_eq!(shown_lost, lost, "shown as lost, and lost");
         shown
     }
+}
+
+/// Nothing, as long as a refusal is one that passes.
+fn passing<T>(answer: &Answer) -> Option<T> {
+    assert_eq!(answer.status, 503, "{answer}");
+    None
 }
 
 /// Asserts that no host ran a job twice, and returns what ran.
