@@ -44,6 +44,8 @@ struct Link {
 struct State {
     to_target: Fault,
     to_client: Fault,
+    /// How often all connections were cut: those of before are.
+    cuts: usize,
     is_closed: bool,
 }
 
@@ -59,14 +61,21 @@ impl Proxy {
     pub fn start(target: &str) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there are free ports");
         let address = listener.local_addr().expect("it is bound");
-        let state = State { to_target: Fault::None, to_client: Fault::None, is_closed: false };
+        let (to_target, to_client) = (Fault::None, Fault::None);
+        let state = State { to_target, to_client, cuts: 0, is_closed: false };
         let link = Arc::new(Link { state: Mutex::new(state), changed: Condvar::new() });
         let (target, accepting) = (target.to_owned(), Arc::clone(&link));
         thread::spawn(move || accept(&listener, &target, &accepting));
         Self { address, link }
     }
 
-    /// Where it listens, as the address of a NATS server.
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The same as the address of a NATS server.
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://{}", self.address)
@@ -76,6 +85,7 @@ impl Proxy {
     pub fn set(&self, to_target: Fault, to_client: Fault) {
         let mut state = self.link.lock();
         (state.to_target, state.to_client) = (to_target, to_client);
+        state.cuts += usize::from([to_target, to_client].contains(&Fault::Cut));
         self.link.changed.notify_all();
     }
 
@@ -99,14 +109,14 @@ impl Link {
         self.state.lock().expect("nobody panics with it")
     }
 
-    /// What is done with bytes in this direction; none once all is over.
-    fn fault(&self, toward: Toward) -> Option<Fault> {
+    /// What is done with bytes in this direction of a connection that was made after so many cuts; none once it is over.
+    fn fault(&self, toward: Toward, cuts: usize) -> Option<Fault> {
         let state = self.lock();
         let fault = match toward {
             Toward::Target => state.to_target,
             Toward::Client => state.to_client,
         };
-        (!state.is_closed).then_some(fault)
+        (!state.is_closed && state.cuts == cuts && fault != Fault::Cut).then_some(fault)
     }
 
     /// Waits for so long, or until something else is done.
@@ -118,15 +128,15 @@ impl Link {
 
 fn accept(listener: &TcpListener, target: &str, link: &Arc<Link>) {
     for client in listener.incoming().flatten() {
-        let faults = [Toward::Target, Toward::Client].map(|toward| link.fault(toward));
-        if faults.contains(&None) {
+        let (is_closed, cuts) = {
+            let state = link.lock();
+            (state.is_closed, state.cuts)
+        };
+        if is_closed {
             return;
         }
-        // Who is cut off, or whose target is away, finds its connection closed.
-        let is_cut = faults.contains(&Some(Fault::Cut));
-        let Some(target) = (!is_cut).then(|| TcpStream::connect(target).ok()).flatten() else {
-            continue;
-        };
+        // Whose target is away finds its connection closed.
+        let Ok(target) = TcpStream::connect(target) else { continue };
         for (from, to, toward) in
             [(&client, &target, Toward::Target), (&target, &client, Toward::Client)]
         {
@@ -135,7 +145,7 @@ fn accept(listener: &TcpListener, target: &str, link: &Arc<Link>) {
             let link = Arc::clone(link);
             thread::spawn(move || {
                 // How a connection ends is for its two ends to tell.
-                drop(pump(&from, &to, toward, &link));
+                drop(pump(&from, &to, toward, cuts, &link));
                 drop((from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both)));
             });
         }
@@ -143,10 +153,16 @@ fn accept(listener: &TcpListener, target: &str, link: &Arc<Link>) {
 }
 
 /// Passes bytes until an end, or an error.
-fn pump(mut from: &TcpStream, mut to: &TcpStream, toward: Toward, link: &Link) -> io::Result<()> {
+fn pump(
+    mut from: &TcpStream,
+    mut to: &TcpStream,
+    toward: Toward,
+    cuts: usize,
+    link: &Link,
+) -> io::Result<()> {
     from.set_read_timeout(Some(LOOK))?;
     let (mut buffer, mut is_dead) = (vec![0; 64 * 1024], false);
-    while let Some(fault) = link.fault(toward).filter(|fault| *fault != Fault::Cut) {
+    while let Some(fault) = link.fault(toward, cuts) {
         let most = if fault == Fault::Trickle { 1 } else { buffer.len() };
         let read = match from.read(&mut buffer[..most]) {
             Ok(0) if is_dead || fault == Fault::Swallow => {
@@ -159,7 +175,7 @@ fn pump(mut from: &TcpStream, mut to: &TcpStream, toward: Toward, link: &Link) -
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         };
-        match link.fault(toward) {
+        match link.fault(toward, cuts) {
             Some(Fault::Swallow) => is_dead = true,
             Some(Fault::Delay(time)) => link.wait(time),
             Some(Fault::Trickle) => link.wait(TRICKLE),

@@ -188,7 +188,17 @@ impl Server {
         osapi.env("OSAPI_TOKEN", &self.token)
     }
 
+    /// The same behind another address, which leads to it.
+    pub(super) fn api_at(&self, address: &str) -> Api {
+        Api::new(&format!("http://{address}"), &self.token)
+    }
+
     /// Where it listens.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The same as a URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }

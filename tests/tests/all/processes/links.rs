@@ -34,6 +34,14 @@ const SERVERS: [(Fault, Fault); 5] = [
     (Fault::None, Fault::Swallow),
     (Fault::Trickle, Fault::Trickle),
 ];
+/// The same for those who ask: on the way to the server, and on the way back.
+const CLIENT_FAULTS: [(Fault, Fault); 4] = [
+    (Fault::Trickle, Fault::Trickle),
+    (Fault::Swallow, Fault::None),
+    (Fault::None, Fault::Swallow),
+    (Fault::None, Fault::Trickle),
+];
+const CLIENTS_PER_LINK: usize = 8;
 const CLIENTS: usize = 3;
 /// How long links are bad: longer than anybody needs to notice it, and as long as a job waits for its start.
 const BAD: Duration = Duration::from_secs(30);
@@ -119,6 +127,45 @@ fn bad_links_start_nothing_twice_or_late_and_all_goes_on_once_they_are_good() {
     let counts = ["succeeded", "expired", "unreachable", "cancelled"].map(|name| (name, of(name)));
     eprintln!("{} jobs, {} executions: {counts:?}", shown.len(), rows().count());
     assert!(of("succeeded") > 0 && of("expired") > 0, "{counts:?}");
+}
+
+#[test]
+fn clients_on_bad_links_hold_up_nobody_and_find_their_jobs_once_they_are_good() {
+    let fleet = Fleet::start(1, &["a"]);
+    let server = &fleet.servers[0];
+    let links: Vec<_> =
+        CLIENT_FAULTS.iter().map(|fault| (Proxy::start(server.address()), *fault)).collect();
+    let bad = links.iter().map(|(link, _)| server.api_at(&link.address()));
+    let apis: Vec<_> = std::iter::once(server.api()).chain(bad).collect();
+    let ledger = Ledger::new(&apis);
+    let path = "/v1/node/a/command/exec?wait=0";
+    links.iter().for_each(|(link, (to_server, back))| link.set(*to_server, *back));
+    thread::scope(|scope| {
+        for place in 1..apis.len() {
+            for client in 0..CLIENTS_PER_LINK {
+                let (ledger, marks) = (&ledger, &fleet.marks);
+                let mut chance = Chance::of(SEED + (place * CLIENTS_PER_LINK + client) as u64);
+                scope.spawn(move || {
+                    ledger.ask(path, &marks.command(), Some(place), &mut chance);
+                });
+            }
+        }
+        // What reached the server has become jobs, of which those who asked hear nothing.
+        until("the requests of half open links are there", || {
+            (apis[0].jobs().len() >= CLIENTS_PER_LINK).then_some(())
+        });
+        for _ in 0..2 * CLIENTS_PER_LINK {
+            let job = ledger.ask(path, &fleet.marks.command(), Some(0), &mut Chance::of(SEED));
+            let shown = apis[0].get(&format!("/v1/jobs/{job}?wait=60")).is(200).json();
+            assert_eq!(shown["status"], "completed", "{shown}");
+        }
+        // Who still waits finds the connection closed, and asks again.
+        links.iter().for_each(|(link, _)| link.set(Fault::Cut, Fault::Cut));
+        links.iter().for_each(|(link, _)| link.heal());
+    });
+    let shown = ledger.check(|| fleet.marks.starts());
+    let asked = (CLIENT_FAULTS.len() + 2) * CLIENTS_PER_LINK;
+    assert_eq!(shown.len(), asked, "each request is one job");
 }
 
 /// Tells clients to end, also if the test fails.
