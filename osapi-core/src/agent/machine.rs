@@ -173,7 +173,9 @@ impl Machine {
             Event::Started { job, handle } => self.started(job, handle),
             Event::Ended { job, finished } => self.ended(job, finished),
             Event::Broke(job) => self.broke(job),
-            Event::LeftoversEnded { job, result } => self.leftovers_ended(job, result),
+            Event::LeftoversEnded { job, result, output } => {
+                self.leftovers_ended(job, result, output);
+            }
             Event::ChunkLost { job, chunk } => self.chunk_lost(job, chunk),
             // Told with the next hello. One for its sake could be denied in its turn.
             Event::Denied(count) => self.denied = count,

@@ -273,7 +273,9 @@ impl Runner {
                 }
                 self.tell(Event::JournalReopened(result));
             }
-            Done::Leftovers(job, result) => self.tell(Event::LeftoversEnded { job, result }),
+            Done::Leftovers(job, result, output) => {
+                self.tell(Event::LeftoversEnded { job, result, output });
+            }
             Done::Broke(job) => {
                 self.stoppers.remove(&job);
                 self.tell(Event::Broke(job));
@@ -324,7 +326,7 @@ impl Runner {
             }
             Action::EndLeftovers(handle) => {
                 let executor = Arc::clone(&self.parts.executor);
-                self.work.end_leftovers(executor, handle);
+                self.work.end_leftovers(executor, self.parts.spool.clone(), handle);
             }
             Action::DiscardOutput(job) => {
                 if self.on_disk.remove(&job) {

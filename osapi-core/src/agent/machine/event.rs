@@ -104,6 +104,8 @@ pub enum Event {
         job: JobId,
         /// Why not, if not.
         result: Result<(), String>,
+        /// What is there of its output.
+        output: Output,
     },
     /// A chunk that was to be sent cannot be read any more.
     ChunkLost {

@@ -60,7 +60,12 @@ impl Machine {
         }
     }
 
-    pub(super) fn leftovers_ended(&mut self, job: JobId, result: Result<(), String>) {
+    pub(super) fn leftovers_ended(
+        &mut self,
+        job: JobId,
+        result: Result<(), String>,
+        output: Output,
+    ) {
         let phase = self.jobs.get_mut(&job).map(|known| &mut known.phase);
         let Some(Phase::Leftovers { at, tries, .. }) = phase else { return };
         let started_at = *at;
@@ -73,7 +78,7 @@ impl Machine {
             self.notice(Notice::LeftoversRemain(job, why));
         }
         self.notice(Notice::Lost(job));
-        self.conclude(job, Outcome::Lost, started_at, Duration::ZERO, Output::unknown());
+        self.conclude(job, Outcome::Lost, started_at, Duration::ZERO, output);
     }
 
     pub(super) fn free_slot(&mut self, job: JobId) {

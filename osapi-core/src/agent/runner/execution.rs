@@ -1,7 +1,8 @@
 //! One execution: the executor at work, its output in the spool, its events to the loop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -15,9 +16,12 @@ use crate::agent::spool::{self, Spool};
 use crate::clock::Clock;
 use crate::executor::{Events, Executor, Handle, Stop, Task};
 use crate::id::JobId;
-use crate::job::StreamReport;
 use crate::job::limits::INLINE_OUTPUT_MAX;
 use crate::job::report::Stream;
+use crate::job::{Outcome, StreamReport};
+
+/// Output of what has ended by then touches no disk, unless it is large.
+const OUTLIVES_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) struct Execution {
     executor: Arc<dyn Executor>,
@@ -58,12 +62,24 @@ impl Execution {
         let events = Arc::new(Reporter { job, spool, tell: self.tell.clone() });
         let begun = self.clock.boottime();
         let reporter: Arc<dyn Events> = Arc::<Reporter>::clone(&events);
-        let outcome = self.executor.execute(self.task, reporter, stop).await;
+        let execution = self.executor.execute(self.task, reporter, stop);
+        let outcome = watch(execution, &events.spool).await;
         let duration = self.clock.boottime().saturating_sub(begun);
         let output = output(events.spool.finish().await).await;
         let finished = Finished { outcome, duration, output };
         tell(&self.tell, Event::Ended { job, finished }).await;
     }
+}
+
+/// What takes longer than a moment may outlive the agent, and what it writes is put where it does, too.
+async fn watch(execution: impl Future<Output = Outcome>, spool: &Spool) -> Outcome {
+    tokio::pin!(execution);
+    // The execution goes on where it was, whichever comes first.
+    if let Ok(outcome) = tokio::time::timeout(OUTLIVES_AFTER, &mut execution).await {
+        return outcome;
+    }
+    let (outcome, ()) = tokio::join!(execution, spool.outlive());
+    outcome
 }
 
 #[async_trait]
@@ -86,6 +102,11 @@ async fn tell(loop_: &mpsc::Sender<Event>, event: Event) {
         // The agent is gone; the next one finds the execution in its journal.
         tracing::debug!("an execution ended after its agent");
     }
+}
+
+/// What an execution wrote before a crash of the agent.
+pub(super) async fn recovered(spool: &Path, job: JobId) -> Output {
+    output(spool::recover(spool, job).await).await
 }
 
 /// What goes into the report: all of it if it is small enough. What is only in memory always is, and would not outlive the process.

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use tokio::task::{Id, JoinSet};
 
+use super::execution::recovered;
 use super::line::Subscribed;
 use crate::agent::journal::{Change, Journal, Record};
-use crate::agent::machine::CommitId;
+use crate::agent::machine::{CommitId, Output};
 use crate::agent::spool;
 use crate::blocking::blocking;
 use crate::executor::{Executor, Handle};
@@ -26,8 +27,8 @@ pub(super) enum Done {
     Reopened(Result<Vec<(JobId, Record)>, String>),
     /// The agent listens to its subjects, or cannot.
     Subscribed(Subscribed),
-    /// Leftovers were ended, or not.
-    Leftovers(JobId, Result<(), String>),
+    /// Leftovers were ended, or not; and what they had written.
+    Leftovers(JobId, Result<(), String>, Output),
     /// An executor panicked.
     Broke(JobId),
 }
@@ -99,10 +100,15 @@ impl Work {
         });
     }
 
-    pub(super) fn end_leftovers(&mut self, executor: Arc<dyn Executor>, handle: Handle) {
+    pub(super) fn end_leftovers(
+        &mut self,
+        executor: Arc<dyn Executor>,
+        spool: PathBuf,
+        handle: Handle,
+    ) {
         self.spawn(Purpose::Leftovers(handle.job), async move {
             let result = executor.end_leftovers(&handle).await.map_err(|err| chain(&err));
-            Done::Leftovers(handle.job, result)
+            Done::Leftovers(handle.job, result, recovered(&spool, handle.job).await)
         });
     }
 
@@ -134,7 +140,7 @@ impl Purpose {
             Self::Commit(ids) => Done::Committed(ids, Err(err.to_string())),
             Self::Reopening => Done::Reopened(Err(err.to_string())),
             Self::Execution(job) => Done::Broke(job),
-            Self::Leftovers(job) => Done::Leftovers(job, Err(err.to_string())),
+            Self::Leftovers(job) => Done::Leftovers(job, Err(err.to_string()), Output::unknown()),
             Self::Subscription => Done::Subscribed(None),
         }
     }

@@ -7,9 +7,8 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
-use super::kept::write_trailer;
 use super::layout::{Extent, Layout};
-use super::{Kept, MEMORY_MAX, Output};
+use super::{Kept, MEMORY_MAX, Output, note};
 use crate::id::Digest;
 use crate::job::StreamReport;
 
@@ -20,6 +19,8 @@ pub(super) struct Collector {
     layout: Layout,
     total: u64,
     storage: Storage,
+    /// Whether what comes has to outlive the process.
+    outlives: bool,
     /// What was certain when storing failed; nothing is stored since.
     failed: Option<Extent>,
     incomplete: bool,
@@ -35,14 +36,21 @@ enum Storage {
 impl Collector {
     pub(super) fn new(path: PathBuf, limit: usize) -> Self {
         let (layout, storage) = (Layout::new(limit), Storage::Memory(Vec::new()));
-        Self { path, layout, total: 0, storage, failed: None, incomplete: false }
+        Self { path, layout, total: 0, storage, outlives: false, failed: None, incomplete: false }
     }
 
     /// Whether writing `len` more bytes touches the disk.
     pub(super) fn needs_disk(&self, len: usize) -> bool {
         let needed = (self.total + len as u64).min(self.layout.limit());
         let on_disk = matches!(self.storage, Storage::File(_));
-        self.failed.is_none() && (on_disk || needed > MEMORY_MAX as u64)
+        let belongs_there = on_disk || needed > MEMORY_MAX as u64 || self.outlives && needed > 0;
+        self.failed.is_none() && belongs_there
+    }
+
+    /// Puts on disk what there is, and what comes.
+    pub(super) fn outlive(&mut self) {
+        self.outlives = true;
+        self.write(&[]);
     }
 
     pub(super) fn is_in_memory(&self) -> bool {
@@ -70,19 +78,32 @@ impl Collector {
             && let Storage::Memory(begun) = &self.storage
         {
             let file = create(&self.path)?;
-            // What was in memory is smaller than the limit, so that it begins the file as it is.
-            file.write_all_at(begun, 0)?;
+            // Memory is laid out as the file.
+            file.write_all_at(begun, note::LEN)?;
+            note::write(&file, self.layout.extent(self.total))?;
             self.storage = Storage::File(file);
+        }
+        let (before, during) =
+            (self.layout.extent(self.total), self.layout.extent_during(self.total, bytes.len()));
+        if let Storage::File(file) = &self.storage
+            && during != before
+        {
+            note::write(file, during)?;
         }
         for place in self.layout.place(self.total, bytes.len()) {
             let part = &bytes[place.source];
             match &mut self.storage {
                 Storage::Memory(memory) => write_at(memory, part, place.offset as usize),
-                Storage::File(file) => file.write_all_at(part, place.offset)?,
+                Storage::File(file) => file.write_all_at(part, note::LEN + place.offset)?,
                 Storage::Finished => {}
             }
         }
-        Ok(())
+        match &self.storage {
+            Storage::File(file) => {
+                note::write(file, self.layout.extent(self.total + bytes.len() as u64))
+            }
+            Storage::Memory(_) | Storage::Finished => Ok(()),
+        }
     }
 
     /// Ends the stream.
@@ -98,7 +119,9 @@ impl Collector {
                 self.output(extent, Kept::in_memory(ordered.into()))
             }
             Storage::File(file) => {
-                if let Err(err) = write_trailer(&file, extent) {
+                // What a failed write left there goes.
+                let noted = file.set_len(note::LEN + extent.kept);
+                if let Err(err) = noted.and_then(|()| note::write(&file, extent)) {
                     let path = self.path.display();
                     tracing::warn!(%path, error = %err, "output will not outlive this process");
                 }
@@ -121,13 +144,13 @@ impl Collector {
 
     fn nothing(&mut self) -> Output {
         self.incomplete |= self.total > 0;
-        let extent = Extent { total: self.total, kept: 0, head: 0 };
+        let extent = Extent { total: self.total, kept: 0, head: 0, ring: 0 };
         let report = self.report(extent, Digest::of(b""));
         Output { report, kept: Kept::in_memory(Bytes::new()) }
     }
 
     fn report(&self, extent: Extent, sha256: Digest) -> StreamReport {
-        let Extent { total, kept, head } = extent;
+        let Extent { total, kept, head, .. } = extent;
         StreamReport { total, kept, head, sha256, inline: None, incomplete: self.incomplete }
     }
 }

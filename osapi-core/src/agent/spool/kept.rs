@@ -10,8 +10,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
 
-use super::file_name;
 use super::layout::Extent;
+use super::{file_name, note};
 use crate::blocking::blocking;
 use crate::id::{Digest, JobId};
 use crate::job::report::Stream;
@@ -54,14 +54,24 @@ impl Kept {
         let path = dir.join(file_name(job, stream));
         blocking(move || {
             let file = File::open(&path)?;
-            let extent = read_trailer(&file, kept)?;
+            let (extent, _) = note::read(&file)?;
             let found = Self::on_disk(file, path, extent);
-            if extent.is_sound() && found.hash()? == sha256 {
+            if extent.is_sound() && extent.kept == kept && found.hash()? == sha256 {
                 return Ok(found);
             }
             Err(io::Error::new(io::ErrorKind::InvalidData, "the spooled output is damaged"))
         })
         .await
+    }
+
+    /// Opens what a crash left in `dir`. What was written before the machine was started again is damaged. Blocks.
+    pub(super) fn open_interrupted(path: PathBuf) -> io::Result<(Self, Extent)> {
+        let file = File::open(&path)?;
+        let (extent, is_of_this_boot) = note::read(&file)?;
+        if extent.is_sound() && is_of_this_boot {
+            return Ok((Self::on_disk(file, path, extent), extent));
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidData, "the spooled output is of another time"))
     }
 
     /// How many bytes there are.
@@ -134,23 +144,8 @@ fn read_range(file: &File, extent: Extent, range: Range<u64>) -> io::Result<Byte
     let mut at = 0;
     for stored in extent.locate(range) {
         let end = at + (stored.end - stored.start) as usize;
-        file.read_exact_at(&mut bytes[at..end], stored.start)?;
+        file.read_exact_at(&mut bytes[at..end], note::LEN + stored.start)?;
         at = end;
     }
     Ok(bytes.freeze())
-}
-
-/// Notes behind the kept bytes what a later process needs to read them in order: the total and the head, in big endian.
-pub(super) fn write_trailer(file: &File, extent: Extent) -> io::Result<()> {
-    // What a failed write left there goes first.
-    file.set_len(extent.kept)?;
-    let numbers = [extent.total.to_be_bytes(), extent.head.to_be_bytes()];
-    file.write_all_at(numbers.as_flattened(), extent.kept)
-}
-
-fn read_trailer(file: &File, kept: u64) -> io::Result<Extent> {
-    let mut numbers = [[0; 8]; 2];
-    file.read_exact_at(numbers.as_flattened_mut(), kept)?;
-    let [total, head] = numbers.map(u64::from_be_bytes);
-    Ok(Extent { total, kept, head })
 }

@@ -27,7 +27,17 @@ impl Layout {
     }
 
     fn cut(self, total: u64) -> Extent {
-        Extent { total, kept: self.limit(), head: self.head }
+        Extent { total, kept: self.limit(), head: self.head, ring: self.tail }
+    }
+
+    /// What is certain of a stream of `total` bytes while the next `len` are being stored: not what they take the place of.
+    pub(super) fn extent_during(self, total: u64, len: usize) -> Extent {
+        let from = (total + len as u64).saturating_sub(self.tail);
+        if total <= self.head || from <= self.head {
+            return self.extent(total);
+        }
+        let tail = total.saturating_sub(from);
+        Extent { total, kept: self.head + tail, head: self.head, ring: self.tail }
     }
 
     /// What is still certain after `total` bytes were stored and writing the next `lost` ones failed somewhere.
@@ -35,7 +45,7 @@ impl Layout {
         let all = total + lost as u64;
         // A write that turns around in the ring may have destroyed bytes that were there.
         let kept = if all <= self.limit() { total } else { total.min(self.head) };
-        Extent { total: all, kept, head: kept }
+        Extent { total: all, kept, head: kept, ring: 0 }
     }
 
     /// Which parts of `len` bytes go where, if the first of them is byte `at` of the stream.
@@ -79,12 +89,14 @@ pub(super) struct Extent {
     pub(super) kept: u64,
     /// Of the kept bytes, those before the gap.
     pub(super) head: u64,
+    /// Places of the ring behind the head. All of them are of use, unless storing was interrupted.
+    pub(super) ring: u64,
 }
 
 impl Extent {
     /// Everything was kept.
     pub(super) fn whole(total: u64) -> Self {
-        Self { total, kept: total, head: total }
+        Self { total, kept: total, head: total, ring: 0 }
     }
 
     /// Whether the numbers fit each other.
@@ -92,15 +104,19 @@ impl Extent {
         self.head <= self.kept
             && self.kept <= self.total
             && (self.head == self.kept || self.kept < self.total)
+            && self.kept - self.head <= self.ring
     }
 
     /// Where the kept bytes `range` are stored, in order, as ranges of the storage.
     pub(super) fn locate(self, range: Range<u64>) -> Vec<Range<u64>> {
         let tail = self.kept - self.head;
-        let turn = if tail == 0 { 0 } else { (self.total - self.head) % tail };
+        // Where the next byte would go: the tail ends there.
+        let turn = if tail == 0 { 0 } else { (self.total - self.head) % self.ring };
+        let before_turn = tail.min(turn);
+        let (ring, behind) = (self.head + self.ring, tail - before_turn);
         // In the order of the stream: the head, then the ring from its oldest byte on, then its beginning.
         let pieces =
-            [0..self.head, self.head + turn..self.head + tail, self.head..self.head + turn];
+            [0..self.head, ring - behind..ring, self.head + turn - before_turn..self.head + turn];
         let mut located = Vec::with_capacity(pieces.len());
         let mut at = 0;
         for piece in pieces {

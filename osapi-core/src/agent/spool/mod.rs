@@ -1,11 +1,14 @@
 //! Collects the output of one execution: exact counts, the head and the tail of each stream, and flat memory.
 //!
-//! A small stream stays in memory and touches no disk. A larger one goes to a file of its own, in which the tail is a ring
-//! (`layout`). Nothing here is synced: losing output to a power cut is noticed by its hash and shown, and costs nothing else.
+//! A small stream of a short execution stays in memory and touches no disk. Any other goes to a file of its own, in which the tail is a ring
+//! (`layout`), and which says at any moment what it holds (`note`), so that what was written before a crash of the agent is found (`recover`).
+//! Nothing here is synced: losing output to a power cut is noticed and shown, and costs nothing else.
 
 mod collector;
 mod kept;
 mod layout;
+mod note;
+mod recover;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -16,6 +19,7 @@ use bytes::Bytes;
 
 use self::collector::Collector;
 pub use self::kept::Kept;
+pub use self::recover::recover;
 use crate::blocking::blocking;
 use crate::id::JobId;
 use crate::job::StreamReport;
@@ -80,6 +84,12 @@ impl Spool {
             let collector = Arc::clone(collector);
             blocking(move || lock(&collector).write(&bytes)).await;
         }
+    }
+
+    /// Has what was written, and what is written from now on, outlive a crash of this process.
+    pub async fn outlive(&self) {
+        let both = [Arc::clone(&self.stdout), Arc::clone(&self.stderr)];
+        blocking(move || both.iter().for_each(|collector| lock(collector).outlive())).await;
     }
 
     /// Notes that reading of `stream` ended before its end.

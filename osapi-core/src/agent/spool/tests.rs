@@ -115,7 +115,7 @@ async fn a_file_that_was_changed_is_not_taken_for_the_output() {
     let report = spool.finish().await.stdout.report;
     let file = dir.path().join(format!("{}.out", job()));
     let mut bytes = std::fs::read(&file).unwrap();
-    bytes[7] ^= 1;
+    bytes[note::LEN as usize + 7] ^= 1;
     std::fs::write(&file, &bytes).unwrap();
     let kind = |opened: io::Result<Kept>| opened.unwrap_err().kind();
     let opened = reopen(dir.path(), Stream::Stdout, &report).await;
@@ -126,6 +126,85 @@ async fn a_file_that_was_changed_is_not_taken_for_the_output() {
     std::fs::remove_file(&file).unwrap();
     let opened = reopen(dir.path(), Stream::Stdout, &report).await;
     assert_eq!(kind(opened), io::ErrorKind::NotFound);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn after_a_crash_there_is_what_was_written_until_then(
+        limit in prop_oneof![0_usize..40, 60_000_usize..200_000],
+        writes in prop::collection::vec(prop_oneof![0_usize..30, 1_usize..70_000], 1..12),
+        since in 0_usize..3,
+    ) {
+        run(async {
+            let dir = tempfile::tempdir().unwrap();
+            let spool = Spool::new(dir.path(), job(), limit);
+            let mut written = Vec::new();
+            for (n, len) in writes.into_iter().enumerate() {
+                if n == since {
+                    spool.outlive().await;
+                }
+                let bytes = text(len, n);
+                written.extend_from_slice(&bytes);
+                spool.write(Stream::Stdout, bytes).await;
+                if n < since {
+                    continue;
+                }
+                let (expected, head) = model(&written, limit);
+                let Output { report, kept } = recover(dir.path(), job()).await.stdout;
+                prop_assert_eq!(&all(&kept).await, &expected);
+                prop_assert!(report.incomplete);
+                let total = if expected.is_empty() { 0 } else { written.len() as u64 };
+                prop_assert_eq!((report.total, report.head), (total, head as u64));
+                prop_assert_eq!(report.sha256, Digest::of(&expected));
+            }
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn in_the_middle_of_a_write_what_is_certain_is_there(
+        limit in 0_usize..24,
+        total in 0_usize..60,
+        len in 0_usize..60,
+        done in 0_usize..60,
+    ) {
+        let layout = layout::Layout::new(limit);
+        let stream = text(total + len, 0);
+        let mut disk = vec![0; limit];
+        let first = layout.place(0, total).into_iter().map(|place| (0, total, place));
+        let second = layout.place(total as u64, len).into_iter().map(|place| (total, done, place));
+        for (at, reached, place) in first.chain(second) {
+            let part = &stream[at + place.source.start..at + place.source.end];
+            // Of the second write, some bytes come no further than the process.
+            let part = &part[..part.len().min(reached)];
+            let offset = place.offset as usize;
+            disk[offset..offset + part.len()].copy_from_slice(part);
+        }
+        let extent = layout.extent_during(total as u64, len);
+        prop_assert!(extent.is_sound(), "{extent:?}");
+        let mut found = Vec::new();
+        for stored in extent.locate(0..extent.kept) {
+            found.extend_from_slice(&disk[stored.start as usize..stored.end as usize]);
+        }
+        let tail = (extent.kept - extent.head) as usize;
+        let expected = [&stream[..extent.head as usize], &stream[total - tail..total]].concat();
+        prop_assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_synced_before_the_machine_stopped_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::new(dir.path(), job(), 1 << 20);
+    spool.write(Stream::Stdout, text(10, 0)).await;
+    spool.outlive().await;
+    let file = dir.path().join(format!("{}.out", job()));
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[3] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let Output { report, kept } = recover(dir.path(), job()).await.stdout;
+    assert!(report.incomplete && report.total == 0 && kept.is_empty());
 }
 
 #[test]

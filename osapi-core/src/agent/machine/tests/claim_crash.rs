@@ -1,6 +1,6 @@
 //! A crash at every point of the claim exchange, and how it goes on.
 
-use super::super::Event;
+use super::super::{Event, Output};
 use super::world::*;
 use crate::job::{ClaimRule, Outcome};
 
@@ -47,7 +47,11 @@ fn once_starting_is_synced_it_is_lost_and_reported_and_never_asked_for_again() {
     world.crash();
     assert!(claimed(&world.connect()).is_empty());
     assert!(starts(&world.tell(yours)).is_empty());
-    let actions = world.tell(Event::LeftoversEnded { job: order.job, result: Ok(()) });
+    let actions = world.tell(Event::LeftoversEnded {
+        job: order.job,
+        result: Ok(()),
+        output: Output::unknown(),
+    });
     assert_eq!((starts(&actions), reports(&actions)), (vec![], vec![order.job]));
     assert_eq!(world.outcome(order.job), Outcome::Lost);
 }

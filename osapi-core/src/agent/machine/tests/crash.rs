@@ -60,7 +60,11 @@ fn a_started_job_is_ended_and_lost_and_never_runs_again() {
         assert!(actions.iter().any(ends));
         world.connect();
         assert!(starts(&world.tell(world.dispatch(&order))).is_empty());
-        let actions = world.tell(Event::LeftoversEnded { job: order.job, result: Ok(()) });
+        let actions = world.tell(Event::LeftoversEnded {
+            job: order.job,
+            result: Ok(()),
+            output: Output::unknown(),
+        });
         assert_eq!(reports(&actions), [order.job]);
         assert!(notices(&actions).contains(&&Notice::Lost(order.job)));
         let report = world.report(order.job);
@@ -82,7 +86,11 @@ fn leftovers_that_stay_are_tried_again_and_then_told() {
     let order = world.order();
     world.tell(world.dispatch(&order));
     world.crash();
-    let failed = Event::LeftoversEnded { job: order.job, result: Err("no".into()) };
+    let failed = Event::LeftoversEnded {
+        job: order.job,
+        result: Err("no".into()),
+        output: Output::unknown(),
+    };
     for _ in 0..2 {
         assert!(notices(&world.tell(failed.clone())).is_empty());
         let actions = world.live(s(6));
@@ -105,7 +113,7 @@ fn an_outcome_that_was_not_synced_is_lost() {
     assert!(reports(&actions).is_empty(), "nothing is told before it is synced");
     world.syncs_at_once = true;
     world.crash();
-    world.tell(Event::LeftoversEnded { job: order.job, result: Ok(()) });
+    world.tell(Event::LeftoversEnded { job: order.job, result: Ok(()), output: Output::unknown() });
     assert_eq!(world.outcome(order.job), Outcome::Lost);
 }
 

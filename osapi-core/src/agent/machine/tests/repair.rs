@@ -1,6 +1,6 @@
 //! A journal that fails, and goes on.
 
-use super::super::{Action, Event, Notice};
+use super::super::{Action, Event, Notice, Output};
 use super::world::*;
 use crate::agent::journal::Stage;
 use crate::job::{ClaimRule, Outcome};
@@ -54,7 +54,11 @@ fn it_goes_on_once_the_cause_is_gone_and_lacks_nothing() {
         // The journal is as if nothing had ever failed.
         world.crash();
         assert_eq!(reports(&world.connect()).len(), 2);
-        world.tell(Event::LeftoversEnded { job: order.job, result: Ok(()) });
+        world.tell(Event::LeftoversEnded {
+            job: order.job,
+            result: Ok(()),
+            output: Output::unknown(),
+        });
         assert_eq!(world.outcome(order.job), Outcome::Lost);
     }
 }

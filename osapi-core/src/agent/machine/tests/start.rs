@@ -1,6 +1,6 @@
 //! From the queue to the executor: what is journaled before what, and what stops a start at the last moment.
 
-use super::super::{Action, Event};
+use super::super::{Action, Event, Output};
 use super::world::*;
 use crate::agent::journal::{Change, Stage};
 use crate::executor::StopReason;
@@ -133,6 +133,6 @@ fn an_executor_that_breaks_leaves_a_lost_execution() {
     world.started(order.job);
     let actions = world.tell(Event::Broke(order.job));
     assert!(actions.iter().any(|a| matches!(a, Action::EndLeftovers(h) if h.detail["pid"] == 7)));
-    world.tell(Event::LeftoversEnded { job: order.job, result: Ok(()) });
+    world.tell(Event::LeftoversEnded { job: order.job, result: Ok(()), output: Output::unknown() });
     assert_eq!(world.outcome(order.job), Outcome::Lost);
 }

@@ -5,6 +5,8 @@ mod controller;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,6 +21,7 @@ use crate::backend::embedded::EmbeddedBus;
 use crate::backend::faulty::{BusFaults, FaultyBus};
 use crate::backend::{Bus, Denials};
 use crate::clock::{Timestamp, TokioClock};
+use crate::eventually::eventually;
 use crate::executor::scripted::{Gate, Script, ScriptedExecutor};
 use crate::executor::{Executor, MockExecutor};
 use crate::id::{JobId, SealingKey};
@@ -240,6 +243,40 @@ async fn what_a_crash_interrupted_is_ended_and_lost_and_not_run_again() {
     assert_eq!(controller.report(job).await.outcome, Outcome::Lost);
     assert_eq!((fleet.executor.starts(), fleet.executor.ended()), (vec![job], vec![job]));
     agent.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_before_a_crash_is_reported_with_the_loss() {
+    let large = Bytes::from(vec![7; 300_000]);
+    for written in [Bytes::from("so far"), large] {
+        let fleet = Fleet::new();
+        fleet.executor.on("work", Script::runs_until_stopped().stdout(written.clone()));
+        let mut controller = fleet.controller().await;
+        let agent = fleet.start();
+        controller.until_ready().await;
+        let job = controller.dispatch(exec("work")).await;
+        controller.receipt(job).await;
+        let file = fleet.spool.path().join(format!("spool/{job}.out"));
+        let is_kept =
+            async || std::fs::metadata(&file).is_ok_and(|f| f.len() > written.len() as u64);
+        eventually(is_kept).await;
+        agent.crash().await;
+
+        let agent = fleet.start();
+        let report = controller.report(job).await;
+        assert_eq!(report.outcome, Outcome::Lost);
+        assert!(report.stdout.incomplete, "there may have been more");
+        assert_eq!(
+            (report.stdout.total, report.stdout.kept),
+            (written.len() as u64, written.len() as u64)
+        );
+        match report.stdout.inline {
+            Some(inline) => assert_eq!(STANDARD.decode(inline).unwrap(), written),
+            None => assert!(controller.output(job, Stream::Stdout) == written),
+        }
+        agent.end().await;
+        assert_eq!(std::fs::read_dir(fleet.spool.path().join("spool")).unwrap().count(), 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -332,7 +332,7 @@ impl Play {
 
     fn leftovers_ended(&mut self, (host, n): At) {
         let job = self.sent[n].order.job;
-        self.tell(host, Event::LeftoversEnded { job, result: Ok(()) });
+        self.tell(host, Event::LeftoversEnded { job, result: Ok(()), output: Output::unknown() });
     }
 
     fn everywhere(&self) -> Vec<At> {
