@@ -157,7 +157,6 @@ struct Runner {
 }
 
 /// What woke the loop.
-#[expect(clippy::large_enum_variant, reason = "nearly all are events, and each is moved once")]
 enum Woken {
     Event(Event),
     Work(Done),

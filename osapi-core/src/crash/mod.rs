@@ -2,7 +2,7 @@
 //! of tests have.
 //!
 //! A program [arms](arm_by_environment) one point. Whatever passes it then, in a wrapped journal, store, bus or executor, ends the process
-//! by SIGKILL: no destructor runs and nothing is flushed. [`Point::all`] is the one list of them. The wrappers stand at the seams where an effect
+//! by SIGKILL: no destructor runs and nothing is flushed. Or it stops there, as by SIGSTOP. [`Point::all`] is the one list of them. The wrappers stand at the seams where an effect
 //! is asked for, so that the code around them is the one that is shipped.
 
 mod bus;
@@ -19,7 +19,7 @@ use crate::backend::{Bus, Store};
 use crate::executor::Executor;
 
 pub use point::{Place, Point, Side, UnknownPoint};
-pub use trap::{ArmError, VARIABLE, arm_by_environment, pass};
+pub use trap::{ArmError, STOP_VARIABLE, VARIABLE, arm_by_environment, pass};
 
 /// A journal that crashes at the points of its steps.
 pub(crate) fn journal(inner: Arc<dyn Journal>) -> Arc<dyn Journal> {

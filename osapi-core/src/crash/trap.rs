@@ -11,15 +11,25 @@ use crate::id::JobId;
 
 /// Names the point, and after a colon which pass of it: `agent.spawned.before`, `agent.send.hello.after:3`.
 pub const VARIABLE: &str = "OSAPI_TEST_CRASH_AT";
+/// Names the point at which the process stops instead, until it is told to go on.
+pub const STOP_VARIABLE: &str = "OSAPI_TEST_STOP_AT";
 
 /// Set once, before anything passes.
 static TRAP: OnceLock<Trap> = OnceLock::new();
 
 #[derive(Debug)]
 struct Trap {
+    act: Act,
     point: Point,
     /// Passes until the last one.
     left: AtomicU32,
+}
+
+/// What a process does at the armed point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Crash,
+    Stop,
 }
 
 /// Why no point was armed.
@@ -37,20 +47,25 @@ pub enum ArmError {
     Armed,
 }
 
-/// Arms the point that [`VARIABLE`] names, if it is there.
+/// Arms the point that [`VARIABLE`] or [`STOP_VARIABLE`] names, if one of them is there.
 ///
 /// # Errors
-/// When it names none.
+/// When it names none, or both are there.
 pub fn arm_by_environment() -> Result<(), ArmError> {
-    let Some(value) = env::var_os(VARIABLE) else { return Ok(()) };
-    TRAP.set(trap(&value.to_string_lossy())?).map_err(|_| ArmError::Armed)
+    for (variable, act) in [(VARIABLE, Act::Crash), (STOP_VARIABLE, Act::Stop)] {
+        if let Some(value) = env::var_os(variable) {
+            let trap = trap(act, &value.to_string_lossy())?;
+            TRAP.set(trap).map_err(|_| ArmError::Armed)?;
+        }
+    }
+    Ok(())
 }
 
-fn trap(text: &str) -> Result<Trap, ArmError> {
+fn trap(act: Act, text: &str) -> Result<Trap, ArmError> {
     let (name, pass) = text.split_once(':').unwrap_or((text, "1"));
     let left = pass.parse().ok().filter(|left| *left > 0);
     let left = left.ok_or_else(|| ArmError::Pass(pass.to_owned()))?;
-    Ok(Trap { point: name.parse()?, left: AtomicU32::new(left) })
+    Ok(Trap { act, point: name.parse()?, left: AtomicU32::new(left) })
 }
 
 pub(super) fn is_armed() -> bool {
@@ -62,11 +77,23 @@ pub(super) fn is_armed_at(place: Place, side: Side) -> bool {
     TRAP.get().is_some_and(|trap| trap.point == Point { place, side })
 }
 
-/// Passes a point: ends the process if it is the armed one, and this the pass.
+/// Passes a point: ends or stops the process if it is the armed one, and this the pass.
 pub fn pass(place: Place, side: Side, job: Option<JobId>) {
     let Some(trap) = TRAP.get().filter(|trap| trap.point == Point { place, side }) else { return };
     if trap.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-        crash(trap.point, job);
+        match trap.act {
+            Act::Crash => crash(trap.point, job),
+            Act::Stop => stop(trap.point, job),
+        }
+    }
+}
+
+/// Stops this process where it is, after a line that says where.
+fn stop(point: Point, job: Option<JobId>) {
+    let job = job.map(|job| format!(" with job {job}")).unwrap_or_default();
+    eprintln!("stops at {point}{job}");
+    if let Err(error) = kill_process(getpid(), Signal::STOP) {
+        panic!("a process may stop itself: {error}");
     }
 }
 
@@ -87,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_trap_has_a_point_and_a_pass() {
-        let at = |text| trap(text).map(|trap| (trap.point, trap.left.into_inner()));
+        let at = |text| trap(Act::Crash, text).map(|trap| (trap.point, trap.left.into_inner()));
         assert_eq!(at("agent.spawned.before").unwrap(), (Place::Spawned.before(), 1));
         assert_eq!(at("agent.send.hello.after:3").unwrap(), (Place::Hello.after(), 3));
         for (text, why) in [
@@ -96,7 +123,7 @@ mod tests {
             ("agent.spawned.before:0", "'0' is no pass"),
             ("agent.spawned.before:", "'' is no pass"),
         ] {
-            let error = trap(text).unwrap_err().to_string();
+            let error = trap(Act::Crash, text).unwrap_err().to_string();
             assert!(error.starts_with(why), "{error}");
         }
     }

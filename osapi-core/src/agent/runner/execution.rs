@@ -109,7 +109,7 @@ pub(super) async fn recovered(spool: &Path, job: JobId) -> Output {
     output(spool::recover(spool, job).await).await
 }
 
-/// What goes into the report: all of it if it is small enough. What is only in memory always is, and would not outlive the process.
+/// What goes into the report: all of it if it is small enough. A stream that fits into memory always is, and may not outlive the process.
 async fn output(collected: spool::Collected) -> Output {
     let total = collected.stdout.kept.len() + collected.stderr.kept.len();
     let is_small = total <= INLINE_OUTPUT_MAX as u64;
@@ -121,7 +121,7 @@ async fn output(collected: spool::Collected) -> Output {
 
 async fn stream(output: spool::Output, is_small: bool) -> StreamReport {
     let spool::Output { report, kept } = output;
-    if kept.is_on_disk() && !is_small {
+    if kept.len() > spool::MEMORY_MAX as u64 && !is_small {
         return report;
     }
     match kept.read(0, INLINE_OUTPUT_MAX).await {

@@ -40,7 +40,7 @@ impl Kept {
 
     /// Opens what an earlier process left in `dir`, and checks that it is `kept` bytes with this hash.
     ///
-    /// Only what was larger than [`super::MEMORY_MAX`] was ever on disk.
+    /// What was larger than [`super::MEMORY_MAX`] is on disk, and what an execution wrote that took its time.
     ///
     /// # Errors
     /// `NotFound` if there is none, `InvalidData` if it is something else, and whatever reading gives.

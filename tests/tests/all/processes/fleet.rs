@@ -315,6 +315,11 @@ impl Host {
         self.until_says("takes jobs");
     }
 
+    /// Its agent's process.
+    pub(super) fn pid(&self) -> u32 {
+        self.daemon().pid()
+    }
+
     /// What its agent has written since its last start.
     pub(super) fn said(&self) -> String {
         self.daemon().said()

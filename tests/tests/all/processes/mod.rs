@@ -6,6 +6,8 @@ mod cancel;
 mod clients;
 mod disk;
 pub(crate) mod fleet;
+#[cfg(feature = "crash-points")]
+mod frozen;
 mod keys;
 mod killed;
 mod ledger;
@@ -14,6 +16,7 @@ mod marks;
 mod membership;
 mod minute;
 mod outage;
+mod output;
 mod paused;
 mod policy;
 mod queue;

@@ -54,6 +54,11 @@ impl Daemon {
         })
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All that it has written so far.
     pub(crate) fn said(&self) -> String {
         self.said.lock().expect("nobody panics with it").clone()

@@ -3,7 +3,7 @@
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::ExitStatus;
 
-use osapi_core::crash::{Point, VARIABLE};
+use osapi_core::crash::{Point, STOP_VARIABLE, VARIABLE};
 use rustix::process::Signal;
 
 use crate::world::Invocation;
@@ -20,8 +20,17 @@ pub(super) fn program(name: &str, point: Point, pass: usize) -> Invocation {
     crashing(name, &format!("{point}:{pass}"))
 }
 
+/// The program `name` that stops itself at the first pass of `point`.
+pub(in crate::processes) fn stopping(name: &str, point: Point) -> Invocation {
+    armed(name, STOP_VARIABLE, &point.to_string())
+}
+
 fn crashing(name: &str, at: &str) -> Invocation {
-    let program = Invocation::new(env!("CARGO_BIN_EXE_osapi-crashing")).env(VARIABLE, at);
+    armed(name, VARIABLE, at)
+}
+
+fn armed(name: &str, variable: &str, at: &str) -> Invocation {
+    let program = Invocation::new(env!("CARGO_BIN_EXE_osapi-crashing")).env(variable, at);
     program.with(|command| {
         command.arg0(name);
     })

@@ -6,6 +6,8 @@ mod journal;
 mod paths;
 mod servers;
 
+pub(super) use crash::stopping;
+
 use std::time::Duration;
 
 /// Output that does not fit into a report.
