@@ -8,7 +8,7 @@ use osapi_core::api::endpoints::{CommandExec, CommandShell, NodeGet};
 use osapi_core::api::params::{RunQuery, TargetPath};
 use osapi_core::api::types::JobResults;
 use osapi_core::job::target::InvalidTarget;
-use osapi_core::job::{Exec, Operation, Shell, Stdin, Target, Umask, UserName};
+use osapi_core::job::{Exec, Operation, ResourceLimits, Shell, Stdin, Target, Umask, UserName};
 
 use crate::client::Client;
 use crate::error::Error;
@@ -62,6 +62,10 @@ pub struct SurroundingsMut<'a> {
     pub user: &'a mut Option<UserName>,
     /// Its umask, `0022` if absent.
     pub umask: &'a mut Option<Umask>,
+    /// How much of the host it may use at most.
+    pub limits: &'a mut ResourceLimits,
+    /// Whether what it leaves in the background goes on.
+    pub keep_children: &'a mut bool,
 }
 
 mod sealed {
@@ -103,15 +107,27 @@ impl Sendable for Facts {
 
 impl Surrounded for Exec {
     fn surroundings(&mut self) -> SurroundingsMut<'_> {
-        let Self { command: _, args: _, cwd, env, timeout, stdin, user, umask } = self;
-        SurroundingsMut { cwd, env, timeout, stdin, user, umask }
+        let Self {
+            command: _,
+            args: _,
+            cwd,
+            env,
+            timeout,
+            stdin,
+            user,
+            umask,
+            limits,
+            keep_children,
+        } = self;
+        SurroundingsMut { cwd, env, timeout, stdin, user, umask, limits, keep_children }
     }
 }
 
 impl Surrounded for Shell {
     fn surroundings(&mut self) -> SurroundingsMut<'_> {
-        let Self { command: _, cwd, env, timeout, stdin, user, umask } = self;
-        SurroundingsMut { cwd, env, timeout, stdin, user, umask }
+        let Self { command: _, cwd, env, timeout, stdin, user, umask, limits, keep_children } =
+            self;
+        SurroundingsMut { cwd, env, timeout, stdin, user, umask, limits, keep_children }
     }
 }
 
@@ -193,6 +209,28 @@ impl<O: Surrounded> Command<O> {
     /// Runs it with this umask, by default with `0022`.
     pub fn umask(mut self, umask: Umask) -> Self {
         *self.operation.surroundings().umask = Some(umask);
+        self
+    }
+
+    /// Lets it use so much of the host at most. A host that cannot hold to one of them, or allows less, rejects it.
+    ///
+    /// ```
+    /// use osapi_client::ResourceLimits;
+    ///
+    /// # fn example(command: osapi_client::Command<osapi_client::Exec>) -> Result<(), Box<dyn std::error::Error>> {
+    /// let command = command.limits(ResourceLimits::of(["open-files=256".parse()?, "core=0".parse()?]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn limits(mut self, limits: ResourceLimits) -> Self {
+        *self.operation.surroundings().limits = limits;
+        self
+    }
+
+    /// Lets what it leaves in the background go on when it has ended, instead of ending that too. A timeout and a cancel still end
+    /// everything.
+    pub fn keep_children(mut self) -> Self {
+        *self.operation.surroundings().keep_children = true;
         self
     }
 

@@ -104,5 +104,6 @@ pub use osapi_core::id::{AgentName, JobId};
 pub use osapi_core::job::host_facts::HostFacts;
 pub use osapi_core::job::report::Stream;
 pub use osapi_core::job::{
-    Exec, ExecutionState, JobStatus, Operation, RetryHosts, Shell, Stdin, Target, Umask, UserName,
+    Exec, ExecutionState, JobStatus, Operation, Resource, ResourceLimit, ResourceLimits,
+    RetryHosts, Shell, Stdin, Target, Umask, UserName,
 };

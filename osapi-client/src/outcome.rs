@@ -128,6 +128,12 @@ impl<'a> HostOutcome<'a> {
         self.row.signal
     }
 
+    /// Whether the kernel ended the command because it had reached its limit of memory.
+    #[must_use]
+    pub fn killed_for_memory(&self) -> bool {
+        self.row.killed_for_memory
+    }
+
     /// What facts or a custom operation returned.
     #[must_use]
     pub fn value(&self) -> Option<&'a Value> {
@@ -308,6 +314,7 @@ mod tests {
             memory_total_bytes: 2,
             memory_available_bytes: 1,
             cpus: 1,
+            limits: Vec::new(),
         };
         let told = |value| HostResult { value, ..row(ExecutionState::Succeeded) };
         let host = told(Some(serde_json::to_value(&facts).unwrap()));

@@ -32,6 +32,9 @@ pub fn agent(
     hostname: String,
 ) -> Agent {
     let Home { keys, journal, spool } = home;
+    let executor = ProcessExecutor::new(keys.identity.name.clone())
+        .with_rules(rules)
+        .with_resource_limits(config.limits());
     let limits = Limits {
         slots: config.slots,
         output_kept: usize::try_from(config.output_kept).unwrap_or(usize::MAX),
@@ -41,7 +44,7 @@ pub fn agent(
     Agent::new(AgentParts {
         bus,
         journal: Arc::new(journal),
-        executor: Arc::new(ProcessExecutor::new(keys.identity.name.clone()).with_rules(rules)),
+        executor: Arc::new(executor),
         clock: Arc::new(SystemClock),
         key: Arc::new(keys.key),
         root: keys.identity.root,

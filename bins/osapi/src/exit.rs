@@ -10,7 +10,8 @@ pub(crate) const TABLE: &str = "\
 Exit codes:
   N    the command's own exit code; 128+N if signal N ended it
   124  it ran past its timeout and was ended
-  126  it could not be started: no permission, no such directory or user
+  126  it could not be started: no permission, no such directory or user,
+       a limit that cannot be held to
   127  it could not be started: the program was not found
   125  OSAPI itself failed: not reachable, not allowed, refused by policy,
        expired, unreachable, cancelled, lost, no answer
@@ -81,7 +82,9 @@ impl Exit {
         const ENOENT: i32 = 2;
         match (failure.step, failure.errno) {
             (Some(Step::Program), Some(ENOENT)) => Self::NOT_FOUND,
-            (Some(Step::Program | Step::Cwd | Step::User | Step::Setup), _) => Self::NOT_STARTED,
+            (Some(Step::Program | Step::Cwd | Step::User | Step::Limit | Step::Setup), _) => {
+                Self::NOT_STARTED
+            }
             (None, _) => Self::OSAPI,
         }
     }
@@ -123,6 +126,7 @@ mod tests {
         assert_eq!(Exit::of(&rejected(Some(Step::Program), Some(13))), Exit(126));
         assert_eq!(Exit::of(&rejected(Some(Step::Cwd), Some(2))), Exit(126));
         assert_eq!(Exit::of(&rejected(Some(Step::User), Some(2))), Exit(126));
+        assert_eq!(Exit::of(&rejected(Some(Step::Limit), None)), Exit(126));
         assert_eq!(Exit::of(&rejected(Some(Step::Setup), None)), Exit(126));
         assert_eq!(Exit::of(&rejected(None, None)), Exit(125), "refused by policy");
     }

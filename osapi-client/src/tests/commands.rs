@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use osapi_core::api::endpoints::{CommandExec, CommandShell, JobGet, NodeGet};
 use osapi_core::api::{Code, Endpoint};
+use osapi_core::job::ResourceLimits;
 use osapi_core::job::{Exec, Shell};
 
 use super::server::{Act, Seen, Server};
@@ -35,7 +36,8 @@ async fn a_command_is_sent_as_it_was_given_and_its_outcome_decoded() {
     let command = server.client().node("_any").exec("printf").args(["%s", "|>*$HOME"]);
     let command = command.cwd("/tmp").env("A", "b=c").timeout(Duration::from_millis(4001));
     let command = command.stdin([0xff, 0]).user("web".parse().unwrap());
-    let command = command.umask("0027".parse().unwrap());
+    let limits = || ResourceLimits::of(["core=0".parse().unwrap()]);
+    let command = command.umask("0027".parse().unwrap()).limits(limits()).keep_children();
     let outcome = command.send().await.unwrap();
 
     let host = outcome.host().unwrap();
@@ -57,6 +59,8 @@ async fn a_command_is_sent_as_it_was_given_and_its_outcome_decoded() {
         stdin: Some([0xff, 0].into()),
         user: "web".parse().ok(),
         umask: "0027".parse().ok(),
+        limits: limits(),
+        keep_children: true,
         ..Exec::new("printf")
     };
     assert_eq!(seen.json::<Exec>(), expected);

@@ -67,6 +67,9 @@ pub struct HostResult {
     pub exit_code: Option<i32>,
     /// The signal that ended the command, if OSAPI did not send it (signal(7)).
     pub signal: Option<i32>,
+    /// Whether that signal was the kernel's, because the command had reached its limit of memory.
+    #[serde(default)]
+    pub killed_for_memory: bool,
     /// What `Facts` or a custom operation returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
@@ -117,6 +120,7 @@ impl HostResult {
             cancel_requested: false,
             exit_code: None,
             signal: None,
+            killed_for_memory: false,
             value: None,
             stdout: None,
             stderr: None,

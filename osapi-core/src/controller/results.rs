@@ -260,6 +260,7 @@ fn bare(row: &Row<'_>) -> HostResult {
     if let Some(report) = row.report {
         result.exit_code = report.exit_code;
         result.signal = report.signal;
+        result.killed_for_memory = report.killed_for_memory;
         result.error = report.failure.as_deref().cloned();
         result.duration_ms = Some(report.duration_ms);
         let gap = |s: &StreamFacts| {

@@ -118,6 +118,8 @@ pub struct ReportFacts {
     pub exit_code: Option<i32>,
     /// The signal's number, if a signal that OSAPI did not send ended the command.
     pub signal: Option<i32>,
+    /// Whether that was the kernel's, because the command had reached its limit of memory.
+    pub killed_for_memory: bool,
     /// What failed, with its texts cut to what is kept in memory.
     pub failure: Option<Box<Failure>>,
     /// When it was started, by the agent's wall clock; absent if it was not.
@@ -143,6 +145,7 @@ impl ReportFacts {
             state: outcome.state(),
             exit_code: outcome.exit_code(),
             signal: outcome.signal(),
+            killed_for_memory: outcome.is_killed_for_memory(),
             failure: outcome.failure().map(|failure| Box::new(cut_failure(failure))),
             started_at: report.started_at,
             ended_at: report.ended_at,

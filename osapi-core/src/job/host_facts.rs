@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Resource;
+
 /// A host by its own account, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
@@ -22,6 +24,9 @@ pub struct HostFacts {
     pub memory_available_bytes: u64,
     /// Processors that are online.
     pub cpus: u32,
+    /// What cgroup v2 can limit of a command there: `memory_bytes`, `cpu_millis`, `pids`.
+    #[serde(default)]
+    pub limits: Vec<Resource>,
 }
 
 /// What stays the same of a host's facts between two boots: what an agent tells when it registers.
@@ -38,12 +43,15 @@ pub struct AgentFacts {
     pub cpus: u32,
     /// Usable memory in bytes.
     pub memory_total_bytes: u64,
+    /// What cgroup v2 can limit of a command there: `memory_bytes`, `cpu_millis`, `pids`.
+    #[serde(default)]
+    pub limits: Vec<Resource>,
 }
 
 impl From<HostFacts> for AgentFacts {
     fn from(facts: HostFacts) -> Self {
-        let HostFacts { os, kernel, architecture, cpus, memory_total_bytes, .. } = facts;
-        Self { os, kernel, architecture, cpus, memory_total_bytes }
+        let HostFacts { os, kernel, architecture, cpus, memory_total_bytes, limits, .. } = facts;
+        Self { os, kernel, architecture, cpus, memory_total_bytes, limits }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The job model: what is asked ([`operation`] with its [`input`], [`user`] and [`umask`], [`target`] of hosts with their [`label`]s), what is written down ([`record`], [`report`]) and said ([`word`]), what is tried again ([`retry`]), what a
+//! The job model: what is asked ([`operation`] with its [`input`], [`user`], [`umask`] and [`resources`], [`target`] of hosts with their [`label`]s), what is written down ([`record`], [`report`]) and said ([`word`]), what is tried again ([`retry`]), what a
 //! controller keeps of it in memory ([`facts`]), and what follows from it ([`verdict`], [`view`], [`timeline`]). Facts and rules only:
 //! no I/O, no clock.
 
@@ -11,6 +11,7 @@ pub mod operation;
 pub mod queue_for;
 pub mod record;
 pub mod report;
+pub mod resources;
 pub mod retry;
 pub mod state;
 pub mod target;
@@ -33,6 +34,7 @@ pub use operation::{Custom, Exec, Operation, Shell, Surroundings};
 pub use queue_for::QueueFor;
 pub use record::{Asked, ClaimRecord, ClaimRule, Holder, Host, JobRecord, Submitter, VoidReason};
 pub use report::{Failure, Outcome, Report, Step, StreamReport};
+pub use resources::{Resource, ResourceLimit, ResourceLimits};
 pub use retry::RetryHosts;
 pub use state::{ExecutionState, JobStatus, Tally};
 pub use target::Target;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
@@ -10,7 +11,7 @@ use super::limits::{
     ARGUMENT_MAX, COMMAND_MAX, CUSTOM_NAME_MAX, Invalid, TIMEOUT_DEFAULT_S, TIMEOUT_MAX_S,
     TIMEOUT_MIN_S,
 };
-use super::{Stdin, Umask, UserName};
+use super::{ResourceLimits, Stdin, Umask, UserName};
 use crate::auth::permission::Permission;
 
 /// What is done on one host. Unknown fields are refused: an agent must not run half of what was meant.
@@ -59,6 +60,12 @@ pub struct Exec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
     pub umask: Option<Umask>,
+    /// How much of the host it may use at most.
+    #[serde(default, skip_serializing_if = "ResourceLimits::is_empty")]
+    pub limits: ResourceLimits,
+    /// Whether what it leaves in the background when it has ended goes on, instead of being ended too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_children: bool,
 }
 
 /// A script for `/bin/sh -c`.
@@ -89,6 +96,12 @@ pub struct Shell {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
     pub umask: Option<Umask>,
+    /// How much of the host it may use at most.
+    #[serde(default, skip_serializing_if = "ResourceLimits::is_empty")]
+    pub limits: ResourceLimits,
+    /// Whether what it leaves in the background when it has ended goes on, instead of being ended too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_children: bool,
 }
 
 /// An operation by name; the agent's executor knows what it means.
@@ -123,6 +136,10 @@ pub struct Surroundings<'a> {
     pub user: Option<&'a UserName>,
     /// Its umask.
     pub umask: Option<Umask>,
+    /// How much of the host it may use at most.
+    pub limits: &'a ResourceLimits,
+    /// Whether what it leaves in the background goes on.
+    pub keep_children: bool,
 }
 
 impl Exec {
@@ -138,13 +155,26 @@ impl Exec {
             stdin: None,
             user: None,
             umask: None,
+            limits: ResourceLimits::default(),
+            keep_children: false,
         }
     }
 
     /// What it runs in and with.
     #[must_use]
     pub fn surroundings(&self) -> Surroundings<'_> {
-        let Self { command: _, args: _, cwd, env, timeout, stdin, user, umask } = self;
+        let Self {
+            command: _,
+            args: _,
+            cwd,
+            env,
+            timeout,
+            stdin,
+            user,
+            umask,
+            limits,
+            keep_children,
+        } = self;
         Surroundings {
             cwd: cwd.as_deref(),
             env,
@@ -152,6 +182,8 @@ impl Exec {
             stdin: stdin.as_ref(),
             user: user.as_ref(),
             umask: *umask,
+            limits,
+            keep_children: *keep_children,
         }
     }
 }
@@ -168,13 +200,16 @@ impl Shell {
             stdin: None,
             user: None,
             umask: None,
+            limits: ResourceLimits::default(),
+            keep_children: false,
         }
     }
 
     /// What it runs in and with.
     #[must_use]
     pub fn surroundings(&self) -> Surroundings<'_> {
-        let Self { command: _, cwd, env, timeout, stdin, user, umask } = self;
+        let Self { command: _, cwd, env, timeout, stdin, user, umask, limits, keep_children } =
+            self;
         Surroundings {
             cwd: cwd.as_deref(),
             env,
@@ -182,6 +217,8 @@ impl Shell {
             stdin: stdin.as_ref(),
             user: user.as_ref(),
             umask: *umask,
+            limits,
+            keep_children: *keep_children,
         }
     }
 }
@@ -266,7 +303,7 @@ impl Operation {
 
 /// Checks what a command of `size` bytes runs in and with.
 fn check_surroundings(size: usize, surroundings: Surroundings<'_>) -> Result<(), Invalid> {
-    let Surroundings { cwd, env, timeout, stdin, user: _, umask: _ } = surroundings;
+    let Surroundings { cwd, env, timeout, stdin, limits, .. } = surroundings;
     if let Some(cwd) = cwd {
         check_text("cwd", cwd)?;
         if !cwd.starts_with('/') {
@@ -275,6 +312,7 @@ fn check_surroundings(size: usize, surroundings: Surroundings<'_>) -> Result<(),
     }
     check_size(size + check_env(env)?)?;
     check_timeout(timeout)?;
+    limits.validate()?;
     stdin.map_or(Ok(()), Stdin::validate)
 }
 
@@ -344,25 +382,32 @@ fn default_timeout() -> u32 {
 }
 
 /// A map whose keys are named once each; serde's own keeps the last of two.
-fn without_duplicates<'de, D: Deserializer<'de>>(
-    from: D,
-) -> Result<BTreeMap<String, String>, D::Error> {
-    struct Variables;
-    impl<'de> de::Visitor<'de> for Variables {
-        type Value = BTreeMap<String, String>;
+pub(super) fn without_duplicates<'de, K, V, D>(from: D) -> Result<BTreeMap<K, V>, D::Error>
+where
+    K: Deserialize<'de> + Ord + fmt::Display,
+    V: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    struct Map<K, V>(PhantomData<(K, V)>);
+    impl<'de, K, V> de::Visitor<'de> for Map<K, V>
+    where
+        K: Deserialize<'de> + Ord + fmt::Display,
+        V: Deserialize<'de>,
+    {
+        type Value = BTreeMap<K, V>;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a map of variables")
+            f.write_str("a map")
         }
         fn visit_map<A: de::MapAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
             let mut map = BTreeMap::new();
-            while let Some((name, value)) = from.next_entry::<String, String>()? {
+            while let Some((name, value)) = from.next_entry::<K, V>()? {
                 if map.contains_key(&name) {
-                    return Err(de::Error::custom(format_args!("duplicate variable `{name}`")));
+                    return Err(de::Error::custom(format_args!("duplicate key `{name}`")));
                 }
                 map.insert(name, value);
             }
             Ok(map)
         }
     }
-    from.deserialize_map(Variables)
+    from.deserialize_map(Map(PhantomData))
 }

@@ -20,6 +20,9 @@ pub enum Outcome {
     Signaled {
         /// The signal's number (signal(7)).
         signal: i32,
+        /// Whether the kernel sent it because the command had reached its limit of memory.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        killed_for_memory: bool,
     },
     /// `Facts` or a custom operation succeeded and returned a value.
     Returned {
@@ -64,7 +67,13 @@ impl Outcome {
     /// The signal's number, if one that OSAPI did not send ended the command.
     #[must_use]
     pub fn signal(&self) -> Option<i32> {
-        if let Self::Signaled { signal } = self { Some(*signal) } else { None }
+        if let Self::Signaled { signal, .. } = self { Some(*signal) } else { None }
+    }
+
+    /// Whether the kernel ended the command because it had reached its limit of memory.
+    #[must_use]
+    pub fn is_killed_for_memory(&self) -> bool {
+        matches!(self, Self::Signaled { killed_for_memory: true, .. })
     }
 
     /// What failed, if the operation itself or its start did.
@@ -118,7 +127,9 @@ pub enum Step {
     Program,
     /// Finding and becoming the user as whom it was to run.
     User,
-    /// Preparing pipes, groups or limits.
+    /// Finding and setting its limits.
+    Limit,
+    /// Preparing pipes and groups.
     Setup,
 }
 

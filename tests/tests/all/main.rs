@@ -5,6 +5,7 @@
 mod bad_input;
 mod docs;
 mod doubles;
+mod escapes;
 mod fleet;
 mod keys;
 mod local;

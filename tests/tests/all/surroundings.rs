@@ -1,11 +1,11 @@
-//! What a command is given: input, a user, a umask. Through the whole way, with a whole agent.
+//! What a command is given: input, a user, a umask, limits, and what may go on when it has ended. Through the whole way, with a whole agent.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
 
-use crate::world::Machine;
+use crate::world::{Machine, end_all_of, of_job};
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -137,4 +137,100 @@ fn a_command_runs_as_the_user_and_with_the_umask_that_were_asked_for() {
     let own = rustix::process::geteuid().as_raw();
     let own = if own == 0 { "nobody".to_owned() } else { own.to_string() };
     user(&machine, &own).exits(0);
+}
+
+#[test]
+fn a_command_uses_no_more_than_it_may() {
+    let machine = Machine::new();
+    let config = machine.path("osapi.yaml");
+    fs::write(&config, "agent:\n  name: here\n  limits:\n    open-files: 100\n    core: 0\n")
+        .unwrap();
+    let server = machine.start_with(|start| start.args(["-f"]).args([&config]));
+    let shell = |limit: &[&str], script: &str| {
+        machine.osapi(["shell"]).args(limit).args(["--json", script]).run()
+    };
+    let ran =
+        shell(&["--limit", "open-files=64", "--limit", "file-size=1M"], "ulimit -n -f; ulimit -n");
+    assert!(ran.exits(0).json()["results"][0]["stdout"].as_str().unwrap().ends_with("64\n"));
+    assert_eq!(
+        shell(&[], "ulimit -n; ulimit -c").exits(0).json()["results"][0]["stdout"],
+        "100\n0\n"
+    );
+    let job = server.api().jobs().last().cloned().unwrap();
+    let shown = machine.osapi(["job", "get", &job]).run().exits(0).out();
+    assert!(shown.contains("open-files=64 file-size=1MiB"), "{shown}");
+
+    let error = |limit: &str| {
+        let ran = shell(&["--limit", limit], "true").exits(126);
+        let error = ran.json()["results"][0]["error"].clone();
+        assert_eq!((&error["code"], &error["step"]), (&"start_failed".into(), &"limit".into()));
+        error
+    };
+    let more = error("open-files=101");
+    assert!(more["message"].as_str().unwrap().contains("open-files=100"), "{more}");
+    for (limit, words) in
+        [("memory", "NAME=AMOUNT"), ("stack=1", "known are open-files"), ("cpu=x", "0.5")]
+    {
+        machine
+            .osapi(["exec", "--limit", limit, "--", "true"])
+            .run()
+            .exits(2)
+            .explains(&["--limit", words]);
+    }
+    let body = json!({"command": "true", "limits": {"open_files": 1}});
+    let answer =
+        server.api().post("/v1/node/_any/command/exec", &body).refuses(422, "invalid_value");
+    assert_eq!(answer.json()["field"], "limits.open_files");
+
+    // What control groups can limit differs from host to host: it is told, and it is so.
+    let agent = server.api().get("/v1/agents/here").is(200).json();
+    let shown = machine.osapi(["agent", "get", "here"]).run().exits(0).out();
+    let can = agent["facts"]["limits"].as_array().unwrap();
+    for (key, limit, controller) in [
+        ("memory_bytes", "memory=64M", "memory"),
+        ("cpu_millis", "cpu=1.5", "cpu"),
+        ("pids", "pids=20", "pids"),
+    ] {
+        let is_told =
+            shown.lines().any(|line| line.starts_with("can limit") && line.contains(controller));
+        assert_eq!(can.contains(&key.into()), is_told, "{shown}");
+        if can.contains(&key.into()) {
+            shell(&["--limit", limit], "true").exits(0);
+        } else {
+            let missing = error(limit);
+            let words = format!("controller '{controller}' of cgroup v2");
+            assert!(missing["message"].as_str().unwrap().contains(&words), "{missing}");
+        }
+    }
+    if can.contains(&"memory_bytes".into()) {
+        let ran =
+            shell(&["--limit", "memory=32M"], "exec python3 -c \"x = 'x' * 10**9\"").exits(137);
+        let row = ran.json()["results"][0].clone();
+        assert_eq!((&row["signal"], &row["killed_for_memory"]), (&9.into(), &true.into()));
+    }
+}
+
+#[test]
+fn what_is_to_go_on_goes_on() {
+    let machine = Machine::new();
+    let _server = machine.start();
+    let shell = |options: &[&str], script: &str| {
+        machine.osapi(["shell"]).args(options).args([script]).run()
+    };
+    let script = "setsid sleep 300 >/dev/null 2>&1 & echo $OSAPI_JOB_ID";
+    let kept = shell(&["--keep-children"], script).exits(0).line();
+    let ended = shell(&[], script).exits(0).line();
+    assert_eq!((of_job(&kept).len(), of_job(&ended).len()), (1, 0));
+    shell(&["--timeout", "1"], "setsid sleep 300 & wait").exits(124);
+    assert_eq!(of_job(&kept).len(), 1, "later jobs leave it alone");
+    end_all_of(&kept);
+    // What holds the output is not waited for, and the answer says so.
+    let ran = shell(&["--keep-children"], "sleep 300 & echo $OSAPI_JOB_ID").exits(0);
+    let job = ran.line();
+    ran.explains(&["standard output may go on"]);
+    assert_eq!(of_job(&job).len(), 1);
+    end_all_of(&job);
+    let script = "sleep 300 & echo $OSAPI_JOB_ID; wait";
+    let job = shell(&["--keep-children", "--timeout", "1"], script).exits(124).line();
+    assert_eq!(of_job(&job).len(), 0, "a timeout ends everything");
 }

@@ -40,6 +40,8 @@ pub(crate) struct Rule {
     cwd: Vec<PathBuf>,
     #[serde(default)]
     stdin: bool,
+    #[serde(default)]
+    keep_children: bool,
     #[serde(default, deserialize_with = "some_duration")]
     max_timeout: Option<Duration>,
 }
@@ -74,6 +76,8 @@ pub(crate) enum Mismatch {
     Cwd(PathBuf),
     /// It is not to be given input.
     Stdin,
+    /// It may not leave anything behind.
+    Children,
     /// Others could write what it makes.
     Umask(Umask),
     /// It may not take so long.
@@ -98,8 +102,9 @@ impl Mismatch {
             Self::Variable(_) => 6,
             Self::Cwd(_) => 7,
             Self::Stdin => 8,
-            Self::Umask(_) => 9,
-            Self::Timeout { .. } => 10,
+            Self::Children => 9,
+            Self::Umask(_) => 10,
+            Self::Timeout { .. } => 11,
         }
     }
 
@@ -162,8 +167,8 @@ impl Rule {
             (about_exec && self.operations.iter().any(|kind| *kind != Kind::Exec)).then(|| {
                 "'programs' and 'args' bound 'exec' alone: give 'shell' and 'facts' a rule of their own".to_owned()
             }),
-            ((self.users.is_some() || self.stdin) && self.operations.contains(&Kind::Facts)).then(|| {
-                "'users' and 'stdin' are about commands: give 'facts' a rule of its own".to_owned()
+            ((self.users.is_some() || self.stdin || self.keep_children) && self.operations.contains(&Kind::Facts)).then(|| {
+                "'users', 'stdin' and 'keep_children' are about commands: give 'facts' a rule of its own".to_owned()
             }),
             relative.map(|text| format!("program '{text}' must be an absolute path")),
             relative_cwd.map(|path| format!("cwd '{}' must be an absolute path", path.display())),
@@ -238,7 +243,7 @@ impl Rule {
         asked: Surroundings<'_>,
         resolved: Option<&Resolved>,
     ) -> Result<(), Mismatch> {
-        let Surroundings { cwd, env, timeout, stdin, user: _, umask } = asked;
+        let Surroundings { cwd, env, timeout, stdin, umask, keep_children, .. } = asked;
         if let Some(name) = env.keys().find(|name| !self.env.contains(*name)) {
             return Err(Mismatch::Variable(name.clone()));
         }
@@ -247,6 +252,9 @@ impl Rule {
         }
         if stdin.is_some() && !self.stdin {
             return Err(Mismatch::Stdin);
+        }
+        if keep_children && !self.keep_children {
+            return Err(Mismatch::Children);
         }
         match umask {
             Some(umask) if umask.bits() & WRITABLE != WRITABLE => {
@@ -290,6 +298,7 @@ impl fmt::Display for Mismatch {
             }
             Self::User(name) => write!(f, "it may not run as user '{}'", shown(name)),
             Self::Stdin => f.write_str("standard input may not be given"),
+            Self::Children => f.write_str("nothing of it may go on when it has ended"),
             Self::Umask(umask) => {
                 write!(f, "with a umask of {umask}, others could write what it makes")
             }

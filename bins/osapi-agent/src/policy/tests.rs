@@ -41,6 +41,7 @@ rules:
     programs: [/usr/bin/psql]
     users: [postgres, "33"]
     stdin: true
+    keep_children: true
   - name: scripts
     operations: [shell]
     subjects: ["*@ops.example.com"]

@@ -50,6 +50,9 @@ pub(super) struct Args {
     /// Standard input is given
     #[arg(long)]
     stdin: bool,
+    /// What it leaves in the background is to go on
+    #[arg(long)]
+    keep_children: bool,
     /// The timeout that is asked for, such as 5m
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     timeout: Option<Duration>,
@@ -106,13 +109,17 @@ fn operation(args: &Args) -> Result<Option<Operation>, Fault> {
     let timeout = args.timeout.map_or(u64::from(TIMEOUT_DEFAULT_S), |timeout| timeout.as_secs());
     let timeout = u32::try_from(timeout).unwrap_or(u32::MAX);
     let stdin = args.stdin.then(|| Stdin::from(""));
-    let (user, umask) = (args.user.clone(), args.umask);
+    let (user, umask, keep_children) = (args.user.clone(), args.umask, args.keep_children);
     let operation = match (args.shell, rest) {
         (false, _) => {
             let args = rest.into();
-            Operation::Exec(Exec { command, args, cwd, env, timeout, stdin, user, umask })
+            let exec = Exec { args, cwd, env, timeout, stdin, user, umask, ..Exec::new(command) };
+            Operation::Exec(Exec { keep_children, ..exec })
         }
-        (true, []) => Operation::Shell(Shell { command, cwd, env, timeout, stdin, user, umask }),
+        (true, []) => {
+            let shell = Shell { cwd, env, timeout, stdin, user, umask, ..Shell::new(command) };
+            Operation::Shell(Shell { keep_children, ..shell })
+        }
         (true, _) => return Err(Fault::usage("--shell takes one script: quote it")),
     };
     operation.validate().map_err(|error| Fault::usage(error.to_string()))?;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use osapi_core::auth::permission::Permissions;
 use osapi_core::auth::role::{InvalidRole, Roles};
+use osapi_core::job::ResourceLimit;
 use osapi_core::job::label::{InvalidLabel, Label, Labels};
 use serde_saphyr::{Location, UserMessageFormatter};
 
@@ -153,6 +154,7 @@ fn judge(
         Problem { place, text: violation.to_string() }
     }));
     problems.extend(label_problems(&document, &config.agent.labels));
+    problems.extend(limit_problems(&document, &config.agent.limits));
     match roles(&config, permissions) {
         Ok(roles) if problems.is_empty() => Ok(Loaded { config, roles, file, unknown_variables }),
         Ok(_) => Err(ConfigError::Invalid(problems)),
@@ -191,6 +193,16 @@ fn label_problems(document: &Document, labels: &BTreeMap<String, String>) -> Vec
         problems.push(problem("agent.labels", wrong));
     }
     problems
+}
+
+/// Everything that is wrong with `limits`.
+fn limit_problems(document: &Document, limits: &BTreeMap<String, String>) -> Vec<Problem> {
+    let wrong = limits.iter().filter_map(|(name, amount)| {
+        let wrong = ResourceLimit::parse(name, amount).err()?;
+        let place = place_of(document, &format!("agent.limits.{name}"));
+        Some(Problem { place, text: format!("agent.limits: {wrong}") })
+    });
+    wrong.collect()
 }
 
 fn roles(config: &Config, permissions: Permissions) -> Result<Roles, Vec<InvalidRole>> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use osapi_core::id::AgentName;
-use osapi_core::job::{Labels, limits};
+use osapi_core::job::{Labels, ResourceLimit, ResourceLimits, limits};
 use serde::{Deserialize, Serialize};
 
 use super::nats::Nats;
@@ -177,6 +177,9 @@ pub struct Agent {
     /// Output kept per stream, in bytes: 4 KiB to 1 GiB.
     #[serde(with = "text::size")]
     pub output_kept: u64,
+    /// What each command may use at most, by the names of `--limit`.
+    #[serde(deserialize_with = "text::section")]
+    pub limits: BTreeMap<String, String>,
     /// How long running commands may take to end once the agent stops: at most 10 min.
     #[serde(with = "text::duration")]
     pub drain: Duration,
@@ -193,6 +196,17 @@ impl Agent {
     pub fn labels(&self) -> Labels {
         Labels::try_from(&self.labels).expect("a loaded configuration has labels that are ones")
     }
+
+    /// What each command may use at most.
+    ///
+    /// # Panics
+    /// When one of them is no limit, which [`super::load`] refuses.
+    #[must_use]
+    pub fn limits(&self) -> ResourceLimits {
+        let limits = self.limits.iter().map(|(name, amount)| ResourceLimit::parse(name, amount));
+        let limits: Result<Vec<_>, _> = limits.collect();
+        ResourceLimits::of(limits.expect("a loaded configuration has limits that are ones"))
+    }
 }
 
 impl Default for Agent {
@@ -200,6 +214,7 @@ impl Default for Agent {
         Self {
             name: None,
             labels: BTreeMap::new(),
+            limits: BTreeMap::new(),
             slots: limits::SLOTS_DEFAULT,
             output_kept: limits::OUTPUT_KEPT_DEFAULT as u64,
             drain: Duration::from_secs(30),

@@ -217,7 +217,7 @@ agent:
   DIR/osapi.yaml:12:11: unknown key 'api.server.security.roles.ops.permission': did you mean 'permissions'?
   DIR/osapi.yaml:13:1: unknown key 'stroe': did you mean 'store'?
   DIR/osapi.yaml:14:1: unknown key 'port': did you mean 'api.server.port'?
-  DIR/osapi.yaml:19:3: unknown key 'agent.colour': known here are drain, labels, name, output_kept, policy, slots
+  DIR/osapi.yaml:19:3: unknown key 'agent.colour': known here are drain, labels, limits, name, output_kept, policy, slots
   DIR/osapi.yaml:5:5: api.server.max_connections must be 1 to 65536, not 0
   DIR/osapi.yaml:15:9: store.retention must be 1m to 8760h, not 5s
   OSAPI_JOBS_MAX_RETAINED: jobs.max_retained must be 1 to 10000000, not 0
@@ -229,6 +229,19 @@ agent:
     );
     let variables = [("OSAPI_JOBS_MAX_RETAINED", "0"), ("OSAPI_AGENT_DRAIN", "7")];
     assert_eq!(load_with(yaml, &variables).unwrap_err(), expected);
+}
+
+#[test]
+fn limits_are_written_as_for_a_command() {
+    let yaml = "agent:\n  limits:\n    open-files: 256\n    cpu: 1.5\n    memory: 512M\n";
+    let limits = load_with(yaml, &[]).unwrap().config.agent.limits();
+    assert_eq!(limits.to_string(), "open-files=256 memory=512MiB cpu=1.5");
+    assert_eq!(
+        refused("agent:\n  limits:\n    stack: 1\n    pids: 0\n"),
+        "configuration is not valid:
+  DIR/osapi.yaml:4:5: agent.limits: pids must be a number, 1 to 4194304, not '0'
+  DIR/osapi.yaml:3:5: agent.limits: 'stack' is not limited: known are open-files, processes, file-size, core, memory, cpu, pids"
+    );
 }
 
 #[test]
@@ -262,7 +275,7 @@ fn a_port_out_of_bounds_hides_nothing_else() {
     assert_eq!(
         refused("api: {server: {port: 70000}}\nagent: {slots: 0, colour: red}"),
         "configuration is not valid:
-  DIR/osapi.yaml:2:19: unknown key 'agent.colour': known here are drain, labels, name, output_kept, policy, slots
+  DIR/osapi.yaml:2:19: unknown key 'agent.colour': known here are drain, labels, limits, name, output_kept, policy, slots
   DIR/osapi.yaml:1:16: api.server.port must be 0 to 65535, not 70000
   DIR/osapi.yaml:2:9: agent.slots must be 1 to 1000, not 0"
     );

@@ -29,6 +29,7 @@ fn schema() -> Value {
     let mut sample = Config::default();
     sample.api.server.security.roles.insert(ANY.into(), Role::default());
     sample.agent.labels.insert(ANY.into(), String::new());
+    sample.agent.limits.insert(ANY.into(), String::new());
     serde_json::to_value(sample).expect("a configuration is texts and numbers under text keys")
 }
 

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use clap::{ArgGroup, Args};
-use osapi_core::job::{Exec, Invalid, Operation, QueueFor, Shell, Stdin, Target, Umask, UserName};
+use osapi_core::job::{
+    Exec, Invalid, Operation, QueueFor, ResourceLimit, ResourceLimits, Shell, Stdin, Target, Umask,
+    UserName,
+};
 
 use super::Format;
 use super::csv::CsvArgs;
@@ -35,6 +38,12 @@ pub(crate) struct RunArgs {
     /// Umask of the command, in octal: 0027 [default: 0022]
     #[arg(long, value_name = "MODE")]
     pub(crate) umask: Option<Umask>,
+    /// What the command may use at most: open-files=1024, processes=200, file-size=100M, core=0, memory=512M, cpu=1.5, pids=100; may be repeated
+    #[arg(long = "limit", value_name = "NAME=AMOUNT")]
+    pub(crate) limits: Vec<ResourceLimit>,
+    /// Let what the command leaves in the background go on when it has ended
+    #[arg(long)]
+    pub(crate) keep_children: bool,
     #[command(flatten)]
     pub(crate) format: Format,
     /// Run on all hosts without asking
@@ -178,6 +187,8 @@ impl ShellArgs {
             stdin: input(&options)?,
             user: options.user.clone(),
             umask: options.umask,
+            limits: ResourceLimits::of(options.limits.iter().copied()),
+            keep_children: options.keep_children,
             ..Shell::new(script)
         };
         checked(What::Shell(shell), options)
@@ -203,6 +214,8 @@ fn exec(command: String, args: Vec<String>, options: RunArgs) -> Result<Run, Inv
         stdin: input(&options)?,
         user: options.user.clone(),
         umask: options.umask,
+        limits: ResourceLimits::of(options.limits.iter().copied()),
+        keep_children: options.keep_children,
         ..Exec::new(command)
     };
     checked(What::Exec(exec), options)

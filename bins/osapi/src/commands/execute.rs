@@ -136,8 +136,10 @@ fn waiting<O>(command: Command<O>, queue_for: Option<QueueFor>) -> Command<O> {
 }
 
 fn surrounded<O: Surrounded>(command: Command<O>, asked: Surroundings<'_>) -> Command<O> {
-    let Surroundings { cwd, env, timeout, stdin, user, umask } = asked;
+    let Surroundings { cwd, env, timeout, stdin, user, umask, limits, keep_children } = asked;
     let command = command.envs(env).timeout(Duration::from_secs(timeout.into()));
+    let command = command.limits(limits.clone());
+    let command = if keep_children { command.keep_children() } else { command };
     let command = given(command, cwd, |command, cwd| command.cwd(cwd));
     let command = given(command, stdin, |command, stdin| command.stdin(stdin.clone()));
     let command = given(command, user.cloned(), Command::user);

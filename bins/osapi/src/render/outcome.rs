@@ -152,6 +152,10 @@ fn ending(job: JobId, row: &HostResult, until: Option<Timestamp>) -> Option<Stri
         ExecutionState::Succeeded => return None,
         ExecutionState::Failed => match (row.exit_code, row.signal, &row.error) {
             (Some(_), _, _) => return None,
+            (None, Some(signal), _) if row.killed_for_memory => format!(
+                "ended by {}: the kernel ended it because it had reached its limit of memory",
+                signal_name(signal)
+            ),
             (None, Some(signal), _) => format!("ended by {}", signal_name(signal)),
             (None, None, _) => format!("failed{}", because()),
         },

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use comfy_table::{Table, presets};
 use osapi_core::api::types::{AgentInfo, JobDetails, JobSummary, KeyList, TargetHost};
 use osapi_core::id::JobId;
-use osapi_core::job::{AgentFacts, ClaimRule, Operation, Stdin};
+use osapi_core::job::{AgentFacts, ClaimRule, Operation, Resource, Stdin};
 
 use super::{escape, excerpt, time};
 
@@ -61,7 +61,7 @@ fn labels(agent: &AgentInfo) -> String {
 
 /// One agent, as `agent get` shows it.
 pub(crate) fn agent(agent: &AgentInfo) -> String {
-    let AgentFacts { os, kernel, architecture, cpus, memory_total_bytes } = &agent.facts;
+    let AgentFacts { os, kernel, architecture, cpus, memory_total_bytes, limits } = &agent.facts;
     pairs([
         ("name", agent.name.to_string()),
         ("state", agent.state.as_str().to_owned()),
@@ -71,6 +71,7 @@ pub(crate) fn agent(agent: &AgentInfo) -> String {
         ("kernel", format!("{kernel} {architecture}")),
         ("processors", cpus.to_string()),
         ("memory", format!("{} MiB", memory_total_bytes >> 20)),
+        ("can limit", can_limit(limits)),
         ("version", agent.version.clone()),
         ("key", agent.key_id.clone()),
         ("registered", time::moment(agent.registered_at)),
@@ -81,6 +82,13 @@ pub(crate) fn agent(agent: &AgentInfo) -> String {
         ("refused", refused(agent)),
         ("denied", agent.denied.to_string()),
     ])
+}
+
+/// What the host can limit of a command: what every Linux can, and what its control groups add.
+fn can_limit(by_groups: &[Resource]) -> String {
+    let always = Resource::ALL.into_iter().filter(|resource| resource.controller().is_none());
+    let names: Vec<_> = always.chain(by_groups.iter().copied()).map(Resource::as_str).collect();
+    names.join(" ")
 }
 
 /// An agent's keys, as `agent key` shows them and as its host does.
@@ -125,6 +133,10 @@ pub(crate) fn job(job: &JobDetails) -> String {
             given.and_then(|given| Some(("user", given.user?.to_string()))),
             given.and_then(|given| Some(("umask", given.umask?.to_string()))),
             given.and_then(|given| Some(("input", size(given.stdin?)))),
+            given
+                .filter(|given| !given.limits.is_empty())
+                .map(|given| ("limits", given.limits.to_string())),
+            given.filter(|given| given.keep_children).map(|_| ("children", "go on".to_owned())),
             Some(("target", summary.target.clone())),
             Some(("hosts", counts(&summary.hosts))),
             Some(("submitter", summary.submitter.clone())),

@@ -37,7 +37,7 @@ fn submitter() -> Submitter {
 
 fn accepted(submitter: Submitter, cancelled: bool) -> Stage {
     let (operation, submitter) = (Operation::Exec(Exec::new("ls")), Box::new(submitter));
-    Stage::Accepted { operation, submitter, cancelled }
+    Stage::Accepted { operation: Box::new(operation), submitter, cancelled }
 }
 
 fn ended() -> Ended {

@@ -90,7 +90,7 @@ pub enum Stage {
     /// It waits for a slot, or for the answer to its claim request; nothing of it was started.
     Accepted {
         /// What is to be done.
-        operation: Operation,
+        operation: Box<Operation>,
         /// Who asked. Nobody, where an earlier build wrote it: the local policy then allows what it allows to anybody.
         #[serde(default = "nobody")]
         submitter: Box<Submitter>,

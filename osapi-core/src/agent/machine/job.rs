@@ -91,7 +91,7 @@ impl Job {
         let stage = match &self.phase {
             Phase::Accepting(task) | Phase::Queued(task) | Phase::Claiming { task, .. } => {
                 Stage::Accepted {
-                    operation: task.operation.clone(),
+                    operation: Box::new(task.operation.clone()),
                     submitter: task.submitter.clone().into(),
                     cancelled: self.instead == Some(Outcome::Cancelled),
                 }

@@ -25,14 +25,14 @@ impl Machine {
         let phase = match stage {
             Stage::Accepted { operation, submitter, cancelled: true } if nonce.is_some() => {
                 Phase::Claiming {
-                    task: Arc::new(Task { job, operation, submitter: *submitter }),
+                    task: Arc::new(Task { job, operation: *operation, submitter: *submitter }),
                     tries: 0,
                 }
             }
             Stage::Accepted { operation, submitter, .. } => {
                 self.queue.push_back(job);
                 self.deadlines.insert((not_after, job));
-                Phase::Queued(Arc::new(Task { job, operation, submitter: *submitter }))
+                Phase::Queued(Arc::new(Task { job, operation: *operation, submitter: *submitter }))
             }
             Stage::Starting => Phase::Leftovers { handle: bare_handle(job), at: None, tries: 0 },
             Stage::Running { handle, at } => Phase::Leftovers { handle, at: Some(at), tries: 0 },

@@ -16,6 +16,7 @@ use rustix::thread::{
 };
 
 use super::account::Credentials;
+use super::bounds::Bounds;
 use super::guard::Way;
 use super::program::Command;
 use super::system::Image;
@@ -24,6 +25,7 @@ use crate::job::report::Step;
 /// Everything that it does, in the order in which it is done.
 #[derive(Debug)]
 pub(super) struct Plan {
+    bounds: Bounds,
     umask: Option<Mode>,
     credentials: Option<Credentials>,
     cwd: CString,
@@ -42,11 +44,12 @@ impl Plan {
     ///
     /// # Errors
     /// When a text has a NUL, which none of a checked request has.
-    pub(super) fn new(command: &Command, way: &Way) -> Result<Self, NulError> {
+    pub(super) fn new(command: &Command, way: &Way, bounds: Bounds) -> Result<Self, NulError> {
         let argv = std::iter::once(way.arg0.clone().into_vec())
             .chain(command.args.iter().map(|arg| arg.clone().into_bytes()));
         let env = command.env.iter().map(|(name, value)| format!("{name}={value}").into_bytes());
         Ok(Self {
+            bounds,
             umask: command.umask.map(|umask| Mode::from_raw_mode(umask.bits().into())),
             credentials: command.account.credentials.clone(),
             cwd: CString::new(way.cwd.clone().into_os_string().into_vec())?,
@@ -56,6 +59,8 @@ impl Plan {
 
     /// Does all but the last thing, which is to execute the program. System calls only: see above.
     pub(super) fn prepare(&self) -> Result<(), Refusal> {
+        // First, while it may.
+        self.bounds.take_on().map_err(|errno| Refusal { step: Step::Limit, errno })?;
         if let Some(mask) = self.umask {
             umask(mask);
         }
@@ -97,6 +102,7 @@ impl Refusal {
             Step::User => 2,
             Step::Cwd => 3,
             Step::Program => 4,
+            Step::Limit => 5,
         };
         io::Error::from_raw_os_error(step << Self::SHIFT | self.errno.raw_os_error())
     }
@@ -109,6 +115,7 @@ impl Refusal {
             2 => Step::User,
             3 => Step::Cwd,
             4 => Step::Program,
+            5 => Step::Limit,
             _ => return None,
         };
         Some(Self { step, errno: Errno::from_raw_os_error(raw & ((1 << Self::SHIFT) - 1)) })
@@ -121,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_refusal_survives_the_way_to_the_parent() {
-        for step in [Step::Setup, Step::User, Step::Cwd, Step::Program] {
+        for step in [Step::Setup, Step::User, Step::Cwd, Step::Program, Step::Limit] {
             let refusal = Refusal { step, errno: Errno::PERM };
             let carried = refusal.encode().raw_os_error().unwrap().to_be_bytes();
             let err = io::Error::from_raw_os_error(i32::from_be_bytes(carried));

@@ -12,13 +12,16 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, waitid, waitpid};
 
 use super::procfs;
 
-static REGISTER: Mutex<Register> = Mutex::new(Register { spawning: 0, leaders: BTreeSet::new() });
+static REGISTER: Mutex<Register> =
+    Mutex::new(Register { spawning: 0, leaders: BTreeSet::new(), keeps_orphans: false });
 
 struct Register {
     /// Commands that are being started: their processes may exist and are not in `leaders` yet.
     spawning: usize,
     /// Processes that were started here and are not reaped.
     leaders: BTreeSet<i32>,
+    /// Whether some of the orphans may be what a command left that is to go on.
+    keeps_orphans: bool,
 }
 
 /// The first process of a command. Until it is reaped its pid, and its group's, are nobody else's.
@@ -102,7 +105,7 @@ impl Drop for Leader {
 #[derive(Debug)]
 pub(super) struct Orphans {
     pub(super) pids: Vec<i32>,
-    /// Whether exactly one command is running, so that they can only be its own.
+    /// Whether exactly one command is running, and no other has left anything on purpose, so that they can only be its own.
     pub(super) of_one: bool,
 }
 
@@ -111,12 +114,22 @@ pub(super) struct Orphans {
 /// While a command is being started, its process cannot be told from them: then nothing is reaped, and `of_one` is false.
 /// Call it only in a process that starts nothing but commands ([`super::prepare_this_process`]).
 pub(super) fn orphans() -> Orphans {
-    let register = register();
+    let mut register = register();
     let mut pids = procfs::children(std::process::id() as i32);
     pids.retain(|pid| !register.leaders.contains(pid));
     let is_quiet = register.spawning == 0;
     pids.retain(|pid| !(is_quiet && reaped(*pid)));
-    Orphans { pids, of_one: is_quiet && register.leaders.len() == 1 }
+    if is_quiet && pids.is_empty() {
+        // Whatever goes on is a descendant of an orphan.
+        register.keeps_orphans = false;
+    }
+    let of_one = is_quiet && !register.keeps_orphans && register.leaders.len() == 1;
+    Orphans { pids, of_one }
+}
+
+/// Takes note that orphans of a command that ends now are to go on: as long as there are any, none is taken for another command's.
+pub(super) fn keep_orphans() {
+    register().keeps_orphans = true;
 }
 
 fn reaped(pid: i32) -> bool {

@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 use rustix::system::uname;
 use rustix::time::{ClockId, clock_gettime};
 
+use super::cgroup::Cgroups;
 use crate::job::host_facts::{AgentFacts, HostFacts, Os};
 
 /// What an agent of this host registers. What cannot be read is empty or zero. Blocks for microseconds.
@@ -31,6 +32,7 @@ pub(super) fn gather() -> HostFacts {
         cpus: cpus(&read("/sys/devices/system/cpu/online"))
             .or_else(|| u32::try_from(available_parallelism().ok()?.get()).ok())
             .unwrap_or(0),
+        limits: Cgroups::detect().map(|cgroups| cgroups.limitable().to_vec()).unwrap_or_default(),
     }
 }
 

@@ -5,6 +5,7 @@
 //! /proc (`procfs`). [`prepare_this_process`] is for the program around it. Needs Linux 5.3.
 
 mod account;
+mod bounds;
 mod cgroup;
 mod child;
 mod children;
@@ -44,7 +45,7 @@ use crate::blocking::blocking;
 use crate::id::{AgentName, JobId};
 use crate::job::limits::KILL_GRACE;
 use crate::job::report::Failure;
-use crate::job::{Operation, Outcome, Submitter};
+use crate::job::{Exec, Operation, Outcome, ResourceLimits, Shell, Submitter};
 
 /// One job on one host: where a machine has the agents of several, each runs it, and each ends its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub struct ProcessExecutor {
     account: Account,
     cgroups: Option<Cgroups>,
     limits: Limits,
+    /// What every command has to keep within.
+    resources: ResourceLimits,
     rules: RulesInForce,
 }
 
@@ -76,13 +79,21 @@ impl ProcessExecutor {
             kill_wait: Duration::from_secs(5),
         };
         let rules = watch::channel(None).1;
-        Self { host, account: Account::current(), cgroups: Cgroups::detect(), limits, rules }
+        let (account, cgroups) = (Account::current(), Cgroups::detect());
+        Self { host, account, cgroups, limits, resources: ResourceLimits::default(), rules }
     }
 
     /// With `grace` between SIGTERM and SIGKILL.
     #[must_use]
     pub fn with_kill_grace(mut self, grace: Duration) -> Self {
         self.limits.kill_grace = grace;
+        self
+    }
+
+    /// With limits that every command has, unless less is asked for.
+    #[must_use]
+    pub fn with_resource_limits(mut self, limits: ResourceLimits) -> Self {
+        self.resources = limits;
         self
     }
 
@@ -102,6 +113,15 @@ impl ProcessExecutor {
 }
 
 impl ProcessExecutor {
+    /// How much `operation` may use.
+    fn limits_of(&self, operation: &Operation) -> Result<ResourceLimits, Failure> {
+        let Some(surroundings) = operation.surroundings() else {
+            return Ok(ResourceLimits::default());
+        };
+        let limitable = self.cgroups.as_ref().map_or(&[][..], Cgroups::limitable);
+        bounds::within(surroundings.limits, &self.resources, limitable)
+    }
+
     /// As whom `operation` is performed.
     async fn account_for(&self, operation: &Operation) -> Result<Account, Failure> {
         match operation.surroundings().and_then(|surroundings| surroundings.user.cloned()) {
@@ -130,9 +150,15 @@ impl Executor for ProcessExecutor {
             Ok(account) => account,
             Err(failure) => return Outcome::Rejected(failure),
         };
+        let limits = match self.limits_of(&task.operation) {
+            Ok(limits) => limits,
+            Err(failure) => return Outcome::Rejected(failure),
+        };
         let command = match task.operation {
-            Operation::Exec(exec) => Command::exec(execution, exec, account),
-            Operation::Shell(shell) => Command::shell(execution, shell, account),
+            Operation::Exec(exec) => Command::exec(execution, Exec { limits, ..exec }, account),
+            Operation::Shell(shell) => {
+                Command::shell(execution, Shell { limits, ..shell }, account)
+            }
             Operation::Facts => {
                 if let Err(failure) = guard.admit(None) {
                     return Outcome::Rejected(failure);

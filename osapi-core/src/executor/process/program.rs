@@ -11,10 +11,20 @@ use rustix::io::Errno;
 
 use super::Execution;
 use super::account::{self, Account};
+use super::bounds;
 use super::child::Refusal;
 use super::environment::environment;
 use crate::job::report::{Failure, Step};
-use crate::job::{Exec, Shell, Stdin, Umask};
+use crate::job::{Exec, Resource, ResourceLimits, Shell, Stdin, Umask};
+
+/// What becomes of what a command leaves in the background when it has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Children {
+    /// They are ended too.
+    End,
+    /// They go on.
+    Keep,
+}
 
 /// What is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,28 +40,34 @@ pub(super) struct Command {
     pub(super) account: Account,
     /// Its umask, if not that of the agent.
     pub(super) umask: Option<Umask>,
+    /// How much it may use.
+    pub(super) limits: ResourceLimits,
+    /// What becomes of what it leaves in the background.
+    pub(super) children: Children,
 }
 
 impl Command {
     /// The program `exec`, as `account`.
     pub(super) fn exec(execution: Execution, exec: Exec, account: Account) -> Self {
-        let Exec { command, args, cwd, env, timeout: _, stdin, user: _, umask } = exec;
+        let Exec { command, args, cwd, env, stdin, umask, limits, keep_children, .. } = exec;
         let cwd = PathBuf::from(cwd.unwrap_or_else(|| "/".to_owned()));
         let env = environment(&account, &execution, &env);
-        Self { execution, name: command, args, cwd, env, stdin, account, umask }
+        let children = if keep_children { Children::Keep } else { Children::End };
+        Self { execution, name: command, args, cwd, env, stdin, account, umask, limits, children }
     }
 
     /// The script `shell`, given to `/bin/sh -c`, as `account`.
     pub(super) fn shell(execution: Execution, shell: Shell, account: Account) -> Self {
-        let Shell { command, cwd, env, timeout, stdin, user, umask } = shell;
+        let Shell { command, cwd, env, timeout, stdin, user, umask, limits, keep_children } = shell;
         let (args, command) = (vec!["-c".to_owned(), command], "/bin/sh".to_owned());
-        let exec = Exec { command, args, cwd, env, timeout, stdin, user, umask };
+        let exec =
+            Exec { command, args, cwd, env, timeout, stdin, user, umask, limits, keep_children };
         Self::exec(execution, exec, account)
     }
 
     /// Whether its process has more to do than posix_spawn(3) does for it.
     pub(super) fn needs_preparation(&self) -> bool {
-        self.account.credentials.is_some() || self.umask.is_some()
+        self.account.credentials.is_some() || self.umask.is_some() || !self.limits.is_empty()
     }
 
     /// Checks the working directory, then finds the program, as execvp(3) would in the command's own PATH.
@@ -96,10 +112,18 @@ impl Command {
         };
         let err = errno.into();
         match step {
+            Step::Program if errno == Errno::AGAIN && self.has_few_processes() => {
+                bounds::failure("its user has as many processes as the limit lets it have", &err)
+            }
+            Step::Limit => bounds::failure(&format!("cannot set the limits {}", self.limits), &err),
             Step::Program | Step::Setup => self.not_executed(program, &err),
             Step::Cwd => start_failed(step, "cannot enter", &self.cwd, &err),
             Step::User => account::failure(&format!("cannot become {}", self.account.name), &err),
         }
+    }
+
+    fn has_few_processes(&self) -> bool {
+        self.limits.get(Resource::Processes).is_some()
     }
 
     fn not_executed(&self, program: &Path, err: &io::Error) -> Failure {

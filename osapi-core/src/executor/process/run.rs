@@ -9,15 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join3;
+use rustix::process::Signal;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::cgroup::Cgroup;
-use super::children::Leader;
+use super::cgroup::{self, Cgroup};
+use super::children::{self, Leader};
 use super::guard::Guard;
 use super::members::Reach;
-use super::program::Command;
+use super::program::{Children, Command};
 use super::start::{Detail, Started, start};
 use super::tree::{Groups, Tree};
 use crate::blocking::blocking;
@@ -49,17 +50,21 @@ pub(super) async fn run(
 ) -> Outcome {
     let execution = command.execution.clone();
     let (job, asked) = (execution.job, stop.clone());
-    let Started { leader, mark, exit, pipes, input } =
-        match blocking(move || start(&command, &guard, &asked)).await {
-            Ok(started) => started,
-            Err(outcome) => return outcome,
-        };
+    let (planned, children) = (group.clone(), command.children);
+    let started = blocking(move || start(&command, &guard, planned.as_ref(), &asked)).await;
+    let Started { leader, mark, exit, pipes, input, is_contained } = match started {
+        Ok(started) => started,
+        Err(outcome) => return outcome,
+    };
     let detail = Detail::new(mark, group.as_ref()).to_value();
-    let groups = Groups { planned: group, joined: Vec::new() };
+    let groups = match is_contained {
+        true => Groups { planned: None, joined: group.into_iter().collect() },
+        false => Groups { planned: group, joined: Vec::new() },
+    };
     let reach = Reach::of_this_process();
     let tree =
         Tree { execution, leader: Some(mark), groups: groups.into(), reach, holds_leader: true };
-    let running = Running { tree: Arc::new(tree), leader, exit, limits };
+    let running = Running { tree: Arc::new(tree), leader, exit, limits, children };
     events.started(Handle { job, detail }).await;
 
     let (drained, gone) = (CancellationToken::new(), CancellationToken::new());
@@ -78,13 +83,16 @@ pub(super) async fn run(
             // What it started in the background may have a last word: `cmd > >(tee log)` is common.
             drop(timeout(limits.drain_grace, drained.cancelled()).await);
         }
-        running.kill().await;
+        if stopped.is_some() || children == Children::End {
+            running.kill().await;
+        }
         gone.cancel();
         stopped
     };
     let ((), (), stopped) = join3(drain, feed, life).await;
-    let status = running.close().await;
-    outcome(stopped, status)
+    let keeps = stopped.is_none() && children == Children::Keep;
+    let (status, for_memory) = running.close(keeps).await;
+    outcome(stopped, status, for_memory)
 }
 
 /// A command that was started.
@@ -93,6 +101,7 @@ struct Running {
     leader: Leader,
     exit: AsyncFd<OwnedFd>,
     limits: Limits,
+    children: Children,
 }
 
 impl Running {
@@ -134,6 +143,10 @@ impl Running {
     /// the rest happens behind the lock that the end waits for.
     async fn contain(&self) {
         sleep(self.limits.contain_after).await;
+        if self.children == Children::Keep {
+            // What goes on later is not to be in a group of a command that has ended.
+            pending::<()>().await;
+        }
         let tree = Arc::clone(&self.tree);
         blocking(move || tree.contain()).await;
         pending().await
@@ -145,27 +158,41 @@ impl Running {
         }
     }
 
-    /// Reaps the leader and removes the control group.
-    async fn close(self) -> io::Result<Option<ExitStatus>> {
+    /// Reaps the leader and removes the control group, unless what the command left goes on in it. Also whether the kernel killed some of it
+    /// for memory.
+    async fn close(self, keeps: bool) -> (io::Result<Option<ExitStatus>>, bool) {
         let Self { tree, mut leader, .. } = self;
         blocking(move || {
+            let for_memory = tree.was_out_of_memory();
+            if keeps {
+                children::keep_orphans();
+                tree.leave();
+            }
             if let Err(err) = tree.close() {
                 tracing::warn!(job = %tree.execution.job, error = %err, "the control group stays behind");
             }
-            leader.reap()
+            cgroup::remove_left();
+            (leader.reap(), for_memory)
         })
         .await
     }
 }
 
-fn outcome(stopped: Option<StopReason>, status: io::Result<Option<ExitStatus>>) -> Outcome {
+fn outcome(
+    stopped: Option<StopReason>,
+    status: io::Result<Option<ExitStatus>>,
+    for_memory: bool,
+) -> Outcome {
     match (stopped, status) {
         (Some(StopReason::Timeout), _) => Outcome::TimedOut,
         (Some(StopReason::Cancel), _) => Outcome::Cancelled,
         (Some(StopReason::Shutdown), _) => Outcome::Lost,
         (None, Ok(Some(status))) => match (status.code(), status.signal()) {
             (Some(code), _) => Outcome::Exited { code },
-            (None, Some(signal)) => Outcome::Signaled { signal },
+            (None, Some(signal)) => {
+                let killed_for_memory = for_memory && signal == Signal::KILL.as_raw();
+                Outcome::Signaled { signal, killed_for_memory }
+            }
             (None, None) => Outcome::Lost,
         },
         (None, status) => {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::unix::AsyncFd;
 
+use super::bounds::{Bounds, need_group};
 use super::cgroup::Cgroup;
 use super::child::Plan;
 use super::children::Leader;
@@ -33,6 +34,8 @@ pub(super) struct Started {
     pub(super) pipes: Pipes,
     /// What it was given to read.
     pub(super) input: Option<Input>,
+    /// Whether it has been in its control group from the beginning.
+    pub(super) is_contained: bool,
 }
 
 /// What a later run of the agent needs to find the processes.
@@ -67,16 +70,42 @@ impl Detail {
 ///
 /// # Errors
 /// `Rejected` if it was not started: which step, and the system's error; or what `stop` says. `Lost` if it was, and could not be watched.
-pub(super) fn start(command: &Command, guard: &Guard, stop: &Stop) -> Result<Started, Outcome> {
+pub(super) fn start(
+    command: &Command,
+    guard: &Guard,
+    group: Option<&Cgroup>,
+    stop: &Stop,
+) -> Result<Started, Outcome> {
     let program = command.locate().map_err(Outcome::Rejected)?;
     let way = guard.way(command, program).map_err(Outcome::Rejected)?;
+    let bounds = Bounds::prepare(&command.limits, &command.account, group);
+    let bounds = bounds.map_err(Outcome::Rejected)?;
+    let limited = group.filter(|_| need_group(&command.limits));
+    let started = start_within(command, &way, bounds, limited.is_some(), stop);
+    if let (Err(_), Some(group)) = (&started, limited)
+        && let Err(err) = group.remove()
+    {
+        tracing::warn!(error = %err, "a control group without a command stays behind");
+    }
+    started
+}
+
+fn start_within(
+    command: &Command,
+    way: &Way,
+    bounds: Bounds,
+    is_contained: bool,
+    stop: &Stop,
+) -> Result<Started, Outcome> {
     let not_started = |err: io::Error| Outcome::Rejected(command.failure(&way.program, &err));
     let (stdin, to) = stdin(command).map_err(not_started)?;
     // A directory of a server that is away can take minutes to be looked up.
     stop.permits_start()?;
-    let mut leader = Leader::start(|| spawn(command, &way, stdin)).map_err(not_started)?;
+    let mut leader = Leader::start(|| spawn(command, way, bounds, stdin)).map_err(not_started)?;
     match watch(&mut leader, to.zip(command.stdin.clone())) {
-        Ok((mark, exit, pipes, input)) => Ok(Started { leader, mark, exit, pipes, input }),
+        Ok((mark, exit, pipes, input)) => {
+            Ok(Started { leader, mark, exit, pipes, input, is_contained })
+        }
         Err(err) => {
             tracing::error!(job = %command.execution.job, error = %err, "a command cannot be watched and is ended");
             abandon(leader);
@@ -104,11 +133,16 @@ fn stdin(command: &Command) -> io::Result<(Stdio, Option<OwnedFd>)> {
 /// runs a script without `#!` under `/bin/sh`, silently. Without them it uses posix_spawn(3), which does not, and which costs the same
 /// from a process of any size. Where a [`Plan`] is needed, that executes the program itself. Descriptors are all close-on-exec.
 #[expect(clippy::disallowed_methods, reason = "this is the process executor")]
-fn spawn(command: &Command, way: &Way, stdin: Stdio) -> io::Result<std::process::Child> {
+fn spawn(
+    command: &Command,
+    way: &Way,
+    bounds: Bounds,
+    stdin: Stdio,
+) -> io::Result<std::process::Child> {
     let mut process = std::process::Command::new(&way.program);
     process.process_group(0).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     if command.needs_preparation() {
-        system::follow(&mut process, Plan::new(command, way)?);
+        system::follow(&mut process, Plan::new(command, way, bounds)?);
     } else {
         process.arg0(&way.arg0).args(&command.args).current_dir(&way.cwd);
         process.env_clear().envs(&command.env);

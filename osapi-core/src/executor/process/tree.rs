@@ -130,6 +130,11 @@ impl Tree {
         members
     }
 
+    /// Whether the kernel has killed a process of it for memory, as far as it is in a control group. Blocks.
+    pub(super) fn was_out_of_memory(&self) -> bool {
+        self.groups().joined.iter().any(Cgroup::was_out_of_memory)
+    }
+
     /// Removes the control groups, which must be empty; none is made from now on. Blocks.
     ///
     /// # Errors
@@ -138,6 +143,13 @@ impl Tree {
         let mut groups = self.groups();
         groups.planned = None;
         groups.joined.drain(..).try_for_each(|group| group.remove())
+    }
+
+    /// Leaves everything of it alone from now on. Its control groups are removed once nothing goes on in them.
+    pub(super) fn leave(&self) {
+        let mut groups = self.groups();
+        groups.planned = None;
+        groups.joined.drain(..).for_each(Cgroup::leave);
     }
 
     /// Everything of it that is alive, held on to.

@@ -162,7 +162,7 @@ pub(super) fn outcome() -> impl Strategy<Value = Outcome> {
     let failure = || Failure::new("policy", "not here");
     prop_oneof![
         (0..3).prop_map(|code| Outcome::Exited { code }),
-        Just(Outcome::Signaled { signal: 9 }),
+        Just(Outcome::Signaled { signal: 9, killed_for_memory: false }),
         Just(Outcome::Returned { value: 7.into() }),
         Just(Outcome::Failed(failure())),
         Just(Outcome::TimedOut),

@@ -236,8 +236,8 @@ fn unknown_fields_are_refused() {
 #[test]
 fn a_name_stands_once() {
     for (bad, named) in [
-        (r#"{"exec": {"command": "ls", "env": {"A": "1", "A": "2"}}}"#, "duplicate variable `A`"),
-        (r#"{"shell": {"command": "ls", "env": {"A": "1", "A": "1"}}}"#, "duplicate variable `A`"),
+        (r#"{"exec": {"command": "ls", "env": {"A": "1", "A": "2"}}}"#, "duplicate key `A`"),
+        (r#"{"shell": {"command": "ls", "env": {"A": "1", "A": "1"}}}"#, "duplicate key `A`"),
         (r#"{"exec": {"command": "ls", "command": "rm"}}"#, "duplicate field `command`"),
     ] {
         let err = serde_json::from_str::<Operation>(bad).unwrap_err().to_string();

@@ -89,7 +89,7 @@ fn each_outcome_gives_its_state() {
     for (outcome, state) in [
         (Outcome::Exited { code: 0 }, State::Succeeded),
         (Outcome::Exited { code: 1 }, State::Failed),
-        (Outcome::Signaled { signal: 9 }, State::Failed),
+        (Outcome::Signaled { signal: 9, killed_for_memory: true }, State::Failed),
         (Outcome::Returned { value: Value::Null }, State::Succeeded),
         (Outcome::Failed(failure()), State::Failed),
         (Outcome::TimedOut, State::TimedOut),
@@ -133,7 +133,8 @@ fn facts_are_those_of_the_report() {
     assert!(facts.stdout.incomplete && !facts.stdout.inline);
     assert!(facts.stderr.inline && !facts.stderr.incomplete);
     assert_eq!((facts.started_at, facts.ended_at), (exited.started_at, exited.ended_at));
-    let signaled = stored(&report(1, Outcome::Signaled { signal: 15 }), 0).facts;
+    let signaled =
+        stored(&report(1, Outcome::Signaled { signal: 15, killed_for_memory: false }), 0).facts;
     assert_eq!((signaled.exit_code, signaled.signal), (None, Some(15)));
 }
 

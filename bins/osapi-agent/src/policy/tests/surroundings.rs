@@ -30,7 +30,7 @@ fn a_rule_is_for_the_users_that_it_names_or_for_the_agents_own() {
 }
 
 #[test]
-fn input_is_given_only_where_a_rule_says_so_and_no_umask_lets_others_write() {
+fn input_and_children_need_a_rule_that_says_so_and_no_umask_lets_others_write() {
     let ann = who("ann", &["ops"]);
     let run = |program: &str, user, change: &dyn Fn(&mut Exec)| {
         let mut exec = exec(&[]);
@@ -43,6 +43,9 @@ fn input_is_given_only_where_a_rule_says_so_and_no_umask_lets_others_write() {
     assert_eq!(run("/usr/bin/psql", postgres, &input), Ok("import".into()));
     let expected = Err("rule 'disk': standard input may not be given".into());
     assert_eq!(run("/usr/bin/df", own(), &input), expected);
+    let children = |exec: &mut Exec| exec.keep_children = true;
+    let expected = Err("rule 'disk': nothing of it may go on when it has ended".into());
+    assert_eq!(run("/usr/bin/df", own(), &children), expected);
     for (umask, is_allowed) in
         [("0022", true), ("0077", true), ("0027", true), ("0002", false), ("0020", false)]
     {

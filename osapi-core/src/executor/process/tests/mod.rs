@@ -3,6 +3,7 @@
 mod guard;
 mod late;
 mod leftovers;
+mod limits;
 mod output;
 mod prepared;
 mod start;

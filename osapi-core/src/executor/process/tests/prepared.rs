@@ -112,6 +112,49 @@ fn stranger() {
 }
 
 #[test]
+fn what_goes_on_survives_later_commands_and_is_reaped_when_it_ends() {
+    in_its_own_process("kept");
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn kept() {
+    prepared(async {
+        // Nothing tells whose they are but that they fell to this process.
+        let script = "env -i setsid sh -c 'sleep 1000 & echo $!' & wait; sleep 1000 & echo $!";
+        let keeping =
+            |script| Operation::Shell(Shell { keep_children: true, ..Shell::new(script) });
+        for executor in impatient() {
+            let (_, seen) = Run::begin(executor, keeping(script)).end().await;
+            let pids = seen.pids(2).await;
+            for executor in impatient() {
+                let (outcome, _) =
+                    Run::begin(executor, shell("setsid sleep 1000 & exit 5")).end().await;
+                assert_eq!(outcome, Outcome::Exited { code: 5 });
+            }
+            assert!(pids.iter().all(|pid| is_alive(*pid)), "later commands left them alone");
+            for pid in pids {
+                let pid = rustix::process::Pid::from_raw(pid).unwrap();
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            }
+            // A zombie is gone once its end was seen.
+            run(shell("true")).await;
+            eventually_without_children().await;
+        }
+        // And then what escapes can only be the one command's again.
+        let script = "env -i setsid sh -c 'sleep 1000 & echo $!' & wait";
+        let (_, seen) = Run::begin(executor().without_cgroups(), shell(script)).end().await;
+        assert!(!is_alive(seen.pids(1).await[0]));
+    });
+}
+
+async fn eventually_without_children() {
+    while !procfs::children(std::process::id() as i32).is_empty() {
+        run(shell("true")).await;
+    }
+}
+
+#[test]
 fn many_at_once_do_not_take_each_other_for_orphans() {
     in_its_own_process("many");
 }

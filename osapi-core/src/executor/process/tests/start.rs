@@ -27,7 +27,10 @@ async fn a_program_is_called_by_the_name_that_was_given() {
 #[tokio::test]
 async fn exit_codes_and_signals_are_told() {
     assert_eq!(run(shell("exit 7")).await.0, Outcome::Exited { code: 7 });
-    assert_eq!(run(shell("kill -USR1 $$")).await.0, Outcome::Signaled { signal: 10 });
+    assert_eq!(
+        run(shell("kill -USR1 $$")).await.0,
+        Outcome::Signaled { signal: 10, killed_for_memory: false }
+    );
 }
 
 #[tokio::test]
