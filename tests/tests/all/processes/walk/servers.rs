@@ -130,6 +130,10 @@ impl Walk<'_> {
     }
 
     fn clean_up(&mut self, place: Place) {
+        if place == Place::Gone {
+            // The other server must not answer what it says again meanwhile: it says it until it is answered.
+            self.hosts[AWAY].kill();
+        }
         if matches!(place, Place::Void | Place::Gone) {
             self.servers[1 - self.armed].restart();
         }
