@@ -11,7 +11,7 @@ use super::walk::stopping;
 use crate::world::until;
 
 /// Seconds in which a job starts, or never. Enough to come to every point.
-const IN_TIME_S: u32 = 8;
+const IN_TIME_S: u32 = 15;
 
 const HOSTS: [(&str, Point); 5] = [
     ("accepted", Place::Accepted.after()),
