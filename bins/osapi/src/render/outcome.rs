@@ -230,20 +230,27 @@ fn whole_lines(bytes: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     }
 }
 
-/// `signal 9 (SIGKILL)`: the names of signal(7) that are the same on every architecture.
+/// `signal 9 (SIGKILL)`: the names of signal(7), by the numbers of x86 and ARM.
 fn signal_name(signal: i32) -> String {
     let name = match signal {
         1 => "SIGHUP",
         2 => "SIGINT",
         3 => "SIGQUIT",
         4 => "SIGILL",
+        5 => "SIGTRAP",
         6 => "SIGABRT",
+        7 => "SIGBUS",
         8 => "SIGFPE",
         9 => "SIGKILL",
+        10 => "SIGUSR1",
         11 => "SIGSEGV",
+        12 => "SIGUSR2",
         13 => "SIGPIPE",
         14 => "SIGALRM",
         15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
         _ => return format!("signal {signal}"),
     };
     format!("signal {signal} ({name})")

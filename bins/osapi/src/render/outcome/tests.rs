@@ -125,6 +125,63 @@ fn a_signal_has_its_name() {
 }
 
 #[test]
+fn how_it_ended_is_said_in_words() {
+    let ended = |status, change: &dyn Fn(&mut HostResult)| {
+        let mut host = host("web-01", status, b"", b"");
+        change(&mut host.row);
+        written(&[host]).1
+    };
+    let not_started = |step, message: &'static str| {
+        move |row: &mut HostResult| {
+            let failure = Failure::new("start_failed", message);
+            row.error = Some(Failure { step: Some(step), errno: Some(13), ..failure });
+        }
+    };
+    use ExecutionState as S;
+    for (said, words) in [
+        (ended(S::Failed, &|row| row.exit_code = Some(3)), ""),
+        (ended(S::Failed, &|row| row.signal = Some(25)), "ended by signal 25 (SIGXFSZ)"),
+        (
+            ended(S::Failed, &|row| (row.signal, row.killed_for_memory) = (Some(9), true)),
+            "ended by signal 9 (SIGKILL): the kernel ended it because it had reached its limit of memory",
+        ),
+        (ended(S::TimedOut, &|_| ()), "ran past its timeout and was ended"),
+        (
+            ended(
+                S::Rejected,
+                &not_started(Step::Cwd, "cannot enter /x: No such file or directory"),
+            ),
+            "could not be started: cannot enter /x: No such file or directory",
+        ),
+        (
+            ended(
+                S::Rejected,
+                &not_started(Step::Program, "cannot find x: No such file or directory"),
+            ),
+            "could not be started: cannot find x: No such file or directory",
+        ),
+        (
+            ended(S::Rejected, &not_started(Step::User, "there is no user 'x' in /etc/passwd")),
+            "could not be started: there is no user 'x' in /etc/passwd",
+        ),
+        (
+            ended(S::Rejected, &not_started(Step::Limit, "cannot set the limits pids=9: no")),
+            "could not be started: cannot set the limits pids=9: no",
+        ),
+        (
+            ended(S::Succeeded, &|row| row.stdout_incomplete = true),
+            "standard output may go on: a process that outlived the command held it, or a part was lost on its way",
+        ),
+    ] {
+        let expected = match words {
+            "" => String::new(),
+            words => format!("osapi: web-01: {words}\n"),
+        };
+        assert_eq!(said, expected);
+    }
+}
+
+#[test]
 fn operations_read_as_they_are_typed() {
     let exec =
         Exec { args: vec!["%s".into(), "|>*$HOME".into(), String::new()], ..Exec::new("printf") };

@@ -148,6 +148,35 @@ fn kept() {
     });
 }
 
+#[test]
+fn what_goes_on_may_start_more_while_another_command_runs() {
+    in_its_own_process("growing");
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn growing() {
+    prepared(async {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let (go, first, second) = (file("go"), file("first"), file("second"));
+        // What it starts later is younger than the other command, and nothing tells whose it is either.
+        let script = format!(
+            "env -i setsid sh -c 'echo $$ > {first}; while [ ! -e {go} ]; do sleep 0.02; done; (sleep 1000 & echo $! > {second}); exec sleep 1000' >/dev/null 2>&1 & while [ ! -s {first} ]; do sleep 0.02; done"
+        );
+        let keeping = Operation::Shell(Shell { keep_children: true, ..Shell::new(script) });
+        Run::begin(executor().without_cgroups(), keeping).end().await;
+        let script = format!("touch {go}; while [ ! -s {second} ]; do sleep 0.02; done");
+        Run::begin(executor().without_cgroups(), shell(&script)).end().await;
+        for file in [first, second] {
+            let pid: i32 = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
+            assert!(is_alive(pid));
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+    });
+}
+
 async fn eventually_without_children() {
     while !procfs::children(std::process::id() as i32).is_empty() {
         run(shell("true")).await;
