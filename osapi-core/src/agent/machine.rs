@@ -171,7 +171,7 @@ impl Machine {
             Event::CommitFailed(id, why) => self.commit_failed(id, why),
             Event::JournalReopened(result) => self.journal_reopened(result),
             Event::Started { job, handle } => self.started(job, handle),
-            Event::Ended { job, finished } => self.ended(job, finished),
+            Event::Ended { job, finished } => self.ended(job, *finished),
             Event::Broke(job) => self.broke(job),
             Event::LeftoversEnded { job, result, output } => {
                 self.leftovers_ended(job, result, output);
@@ -236,7 +236,7 @@ impl Machine {
     pub fn needs_output(&self, job: JobId) -> bool {
         self.jobs.get(&job).is_some_and(|job| match &job.phase {
             Phase::Ended(delivery) => !delivery.ended.chunked.is_empty(),
-            Phase::Closed => false,
+            Phase::Closed(_) => false,
             _ => true,
         })
     }

@@ -157,6 +157,7 @@ struct Runner {
 }
 
 /// What woke the loop.
+#[expect(clippy::large_enum_variant, reason = "nearly all are events, and each is moved once")]
 enum Woken {
     Event(Event),
     Work(Done),
@@ -273,7 +274,7 @@ impl Runner {
                 self.tell(Event::JournalReopened(result));
             }
             Done::Leftovers(job, result, output) => {
-                self.tell(Event::LeftoversEnded { job, result, output });
+                self.tell(Event::LeftoversEnded { job, result, output: *output });
             }
             Done::Broke(job) => {
                 self.stoppers.remove(&job);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::Shared;
 use super::error::Error;
@@ -18,7 +19,7 @@ use crate::id::{AgentName, Digest, JobId};
 use crate::job::facts::{ReportFacts, StreamFacts};
 use crate::job::limits::{ANSWER_EXCERPT, CHUNK_MAX};
 use crate::job::report::Stream;
-use crate::job::{Outcome, Report};
+use crate::job::{Outcome, Parts, Report, StreamReport};
 
 /// What was read of a stream.
 pub(super) struct Piece {
@@ -103,17 +104,13 @@ impl<'a> Reader<'a> {
     ) -> Result<Piece, Error> {
         let facts = facts_of(report, stream);
         let bytes = if facts.inline {
-            let body = self.report(report).await?;
-            let side = match stream {
-                Stream::Stdout => &body.stdout,
-                Stream::Stderr => &body.stderr,
-            };
+            let side = side(self.report(report).await?, stream);
             let all =
                 STANDARD.decode(side.inline.as_deref().unwrap_or_default()).unwrap_or_default();
             let to = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(all.len());
             all[to(range.start)..to(range.end)].to_vec()
         } else {
-            self.read_chunks(host, stream, &facts.sha256, range.clone()).await?
+            self.read_chunks(host, stream, report, range.clone()).await?
         };
         let all_there = bytes.len() as u64 == range.end - range.start;
         let is_all = range == (0..facts.kept);
@@ -121,31 +118,67 @@ impl<'a> Reader<'a> {
         Ok(Piece { bytes, whole })
     }
 
+    /// The bytes `range` of a stream that came in chunks. Nobody has signed a chunk: a part that is not what the report says is missing.
     async fn read_chunks(
-        &self,
+        &mut self,
         host: &AgentName,
         stream: Stream,
-        sha256: &Digest,
+        report: &ReportFacts,
         range: Range<u64>,
     ) -> Result<Vec<u8>, Error> {
-        let chunk = CHUNK_MAX as u64;
+        let StreamFacts { kept, sha256, .. } = *facts_of(report, stream);
+        let parts = side(self.report(report).await?, stream).parts.as_ref();
+        let parts = parts.filter(|parts| parts.is_sound()).cloned();
+        let parts = parts.unwrap_or_else(|| Parts::single(kept, sha256));
         let mut bytes = Vec::new();
         let mut at = range.start;
         while at < range.end {
-            let first = at - at % chunk;
-            let key = records::output_key(self.job, host, stream, first);
-            let Some(entry) = self.shared.store.get(Bucket::Output, &key).await? else { break };
-            // A chunk of another attempt is not of this stream.
-            let Some(data) = entry.value.strip_prefix(sha256.as_bytes().as_slice()) else { break };
-            let to = |at: u64| usize::try_from(at - first).unwrap_or(usize::MAX).min(data.len());
-            let part = &data[to(at)..to(range.end.min(first.saturating_add(chunk)))];
-            if part.is_empty() {
-                break;
+            let Some((part, digest)) = parts.around(at, kept) else { break };
+            let wanted = at..range.end.min(part.end);
+            at = wanted.end;
+            let place = Place { host, stream, sha256 };
+            match self.read_part(place, part, digest, wanted).await? {
+                Some(read) => bytes.extend_from_slice(&read),
+                None => break,
             }
-            bytes.extend_from_slice(part);
-            at += part.len() as u64;
         }
         Ok(bytes)
+    }
+
+    /// The bytes `wanted` of a part, if all of it is there and is what the report says.
+    async fn read_part(
+        &self,
+        Place { host, stream, sha256 }: Place<'_>,
+        part: Range<u64>,
+        digest: Digest,
+        wanted: Range<u64>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let chunk = CHUNK_MAX as u64;
+        let (mut hash, mut bytes) = (Sha256::new(), Vec::new());
+        let mut at = part.start;
+        while at < part.end {
+            let first = at - at % chunk;
+            let end = first.saturating_add(chunk).min(part.end);
+            let key = records::output_key(self.job, host, stream, first);
+            let entry = self.shared.store.get(Bucket::Output, &key).await?;
+            // A chunk of another attempt is not of this stream.
+            let data = entry
+                .as_ref()
+                .and_then(|entry| entry.value.strip_prefix(sha256.as_bytes().as_slice()));
+            let within = |range: Range<u64>| {
+                let place = |at: u64| usize::try_from(at - first).ok();
+                data?.get(place(range.start)?..place(range.end)?)
+            };
+            let Some(piece) = within(at..end) else { return Ok(None) };
+            hash.update(piece);
+            let overlap = wanted.start.max(at)..wanted.end.min(end);
+            if overlap.start < overlap.end {
+                bytes.extend_from_slice(within(overlap).unwrap_or_default());
+            }
+            at = end;
+        }
+        let is_genuine = Digest::from_bytes(hash.finalize().into()) == digest;
+        Ok(is_genuine.then_some(bytes))
     }
 
     /// A report as it stands in the store, if it still is the one whose facts are known.
@@ -174,6 +207,14 @@ impl<'a> Reader<'a> {
         let signed = signed.filter(|signed| signed.digest() == facts.signed).ok_or_else(damaged)?;
         signed.peek().ok_or_else(damaged)
     }
+}
+
+/// Which stream chunks are of.
+struct Place<'a> {
+    host: &'a AgentName,
+    stream: Stream,
+    /// Of the whole stream.
+    sha256: Digest,
 }
 
 /// A stream as it stands in an answer.
@@ -212,6 +253,13 @@ fn json_size(text: &str) -> usize {
         _ => 1,
     };
     text.bytes().map(size).sum()
+}
+
+fn side(report: &Report, stream: Stream) -> &StreamReport {
+    match stream {
+        Stream::Stdout => &report.stdout,
+        Stream::Stderr => &report.stderr,
+    }
 }
 
 pub(super) fn facts_of(report: &ReportFacts, stream: Stream) -> &StreamFacts {

@@ -177,7 +177,7 @@ impl StreamFacts {
     /// The facts of `stream`.
     #[must_use]
     pub fn of(stream: &StreamReport) -> Self {
-        let StreamReport { total, kept, head, sha256, ref inline, incomplete } = *stream;
+        let StreamReport { total, kept, head, sha256, ref inline, incomplete, parts: _ } = *stream;
         Self { total, kept, head, sha256, inline: inline.is_some(), incomplete }
     }
 }

@@ -33,7 +33,7 @@ pub use limits::Invalid;
 pub use operation::{Custom, Exec, Operation, Shell, Surroundings};
 pub use queue_for::QueueFor;
 pub use record::{Asked, ClaimRecord, ClaimRule, Holder, Host, JobRecord, Submitter, VoidReason};
-pub use report::{Failure, Outcome, Report, Step, StreamReport};
+pub use report::{Failure, Outcome, Parts, Report, Step, StreamReport};
 pub use resources::{Resource, ResourceLimit, ResourceLimits};
 pub use retry::RetryHosts;
 pub use state::{ExecutionState, JobStatus, Tally};

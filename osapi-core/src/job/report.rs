@@ -1,8 +1,11 @@
 //! An agent's final word on one execution.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::limits::CHUNK_MAX;
 use super::state::ExecutionState;
 use crate::clock::Timestamp;
 use crate::id::{Digest, FleetId, Identity, JobId};
@@ -161,6 +164,51 @@ pub struct StreamReport {
     /// Whether reading stopped before the end, because a process that outlived the command held the pipe.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incomplete: bool,
+    /// The hashes of its parts, if it is in chunks. Older agents give none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Parts>,
+}
+
+/// What a stream in chunks is made of. Nobody signs a chunk: with these, a part of the stream is checked without reading all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// Bytes of each part but the last, which may have fewer: those of one chunk, or of several.
+    pub size: u64,
+    /// SHA-256 of each part, in order.
+    pub sha256: Vec<Digest>,
+}
+
+impl Parts {
+    /// Most parts of a stream: their hashes have to fit into a report. A stream of more chunks has larger parts.
+    pub const MOST: u64 = 1024;
+
+    /// The size of the parts of a stream of which `kept` bytes are kept.
+    #[must_use]
+    pub fn size_for(kept: u64) -> u64 {
+        let chunk = CHUNK_MAX as u64;
+        chunk * kept.div_ceil(chunk).div_ceil(Self::MOST).max(1)
+    }
+
+    /// A stream as a single part.
+    #[must_use]
+    pub fn single(kept: u64, sha256: Digest) -> Self {
+        Self { size: kept.max(CHUNK_MAX as u64), sha256: vec![sha256] }
+    }
+
+    /// Whether parts have a size that an agent gives them.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.size >= CHUNK_MAX as u64
+    }
+
+    /// The part in which byte `at` of `kept` bytes is, and its hash.
+    #[must_use]
+    pub fn around(&self, at: u64, kept: u64) -> Option<(Range<u64>, Digest)> {
+        let place = at.checked_div(self.size)?;
+        let sha256 = self.sha256.get(usize::try_from(place).ok()?)?;
+        let start = place * self.size;
+        Some((start..start.saturating_add(self.size).min(kept), *sha256))
+    }
 }
 
 impl StreamReport {
@@ -169,7 +217,7 @@ impl StreamReport {
     pub fn empty() -> Self {
         let (total, kept, head) = (0, 0, 0);
         let inline = Some(String::new());
-        Self { total, kept, head, sha256: Digest::of(b""), inline, incomplete: false }
+        Self { total, kept, head, sha256: Digest::of(b""), inline, incomplete: false, parts: None }
     }
 }
 

@@ -6,6 +6,7 @@ use osapi_core::api::params::{OutputPath, TargetPath};
 use osapi_core::api::types::JobResults;
 use osapi_core::auth::permission::Permission;
 use osapi_core::id::JobId;
+use osapi_core::job::limits::CHUNK_MAX;
 use osapi_core::job::report::Stream;
 use osapi_core::job::{Outcome, Target};
 
@@ -96,4 +97,32 @@ async fn a_host_without_output_is_named() {
     let path = OutputPath { id, host: "web-02".parse().unwrap(), stream: Stream::Stdout };
     let problem = fleet.world.ask(&Ask::of::<JobOutput>(&path).token(&token)).await.problem();
     assert_eq!((problem.code, problem.job_id), (Code::OutputNotFound, Some(id)));
+}
+
+#[tokio::test]
+async fn a_download_breaks_off_before_what_the_host_did_not_send() {
+    let mut fleet = Fleet::start().await;
+    let token = fleet.world.admin();
+    let stdout: Vec<u8> = (0_u32..700_001).map(|n| (n % 251) as u8).collect();
+    let command = Ask::of::<CommandExec>(&TargetPath { target: Target::Any });
+    let mut wire = fleet.world.connect().await;
+    wire.send(&command.json(r#"{"command":"cat"}"#).token(&token)).await;
+    let (id, _) = fleet.agent.job().await;
+    fleet.agent.forge(id, 2, &stdout).await;
+    fleet.agent.report(id, Outcome::Exited { code: 0 }, &stdout).await;
+    let results: JobResults = wire.reply().await.json();
+    assert!(results.results[0].stdout_incomplete);
+
+    let mut wire = fleet.world.connect().await;
+    wire.send(&ask(id, Stream::Stdout).token(&token)).await;
+    let answer = wire.all().await;
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let text = std::str::from_utf8(&answer[..head]).unwrap();
+    assert!(text.contains("content-length: 700001"), "{text}");
+    assert!(answer[head + 4..] == stdout[..2 * CHUNK_MAX], "only what is before it");
+
+    let beyond = 3 * CHUNK_MAX;
+    let range = format!("bytes={beyond}-");
+    let range = ask(id, Stream::Stdout).header("range", &range).token(&token);
+    assert!(fleet.world.ask(&range).await.body == stdout[beyond..]);
 }

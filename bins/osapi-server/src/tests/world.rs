@@ -263,6 +263,12 @@ impl Wire {
         assert_eq!(count, 0, "the server says more: {:?}", self.text());
     }
 
+    /// Everything that the server says until it closes the connection.
+    pub(crate) async fn all(mut self) -> Vec<u8> {
+        while self.more().await > 0 {}
+        self.unread.to_vec()
+    }
+
     async fn more(&mut self) -> usize {
         let read = self.stream.read_buf(&mut self.unread);
         tokio::time::timeout(PATIENCE, read).await.expect("the server answers").unwrap()

@@ -15,7 +15,7 @@ use crate::id::{JobId, Nonce};
 use crate::job::Outcome;
 use crate::job::limits::SKEW_MAX;
 use crate::job::record::VERSION;
-use crate::message::{ClaimRequest, FromAgent};
+use crate::message::{ClaimRequest, FromAgent, ReceiptKind, Refusal};
 
 /// Until when a closed job is remembered: for as long as its order may still be sent, whatever the clocks say.
 pub(super) fn closed_until(not_after: Timestamp) -> Timestamp {
@@ -29,7 +29,11 @@ impl Machine {
         let Phase::Queued(task) = &known.phase else { return };
         let task = Arc::clone(task);
         if let Err(failure) = (self.config.admit)(&task.operation, &task.submitter) {
-            return self.conclude_unstarted(job, Outcome::Rejected(failure));
+            // As when its order comes: whoever refuses must not take the claim from those that do not.
+            return match known.may_decline {
+                true => self.decline(job, Refusal::Policy),
+                false => self.conclude_unstarted(job, Outcome::Rejected(failure)),
+            };
         }
         if !self.session.is_up() {
             // The slot is for those that can use it meanwhile.
@@ -77,6 +81,7 @@ impl Machine {
         };
         let pause = pause_after(*tries);
         *tries = tries.saturating_add(1);
+        known.may_decline = false;
         self.timers.set(Wake::Claim(job), self.now.boottime + pause);
         let (fleet, identity) = (self.header.binding.fleet, self.identity.clone());
         let request = ClaimRequest { v: VERSION, fleet, identity, job, nonce };
@@ -97,7 +102,9 @@ impl Machine {
                 let starting = Phase::Starting { task, was_queued: true };
                 self.granted(job, starting);
             }
-            (Phase::Claiming { .. } | Phase::Queued(_), false) => self.close(job),
+            (Phase::Claiming { .. } | Phase::Queued(_), false) => {
+                self.close(job, Refusal::Claimed);
+            }
             // A repetition, or too late to be of use: what is needed again is asked for again.
             _ => {}
         }
@@ -115,12 +122,18 @@ impl Machine {
         self.writes.then(After::Starting(job));
     }
 
+    /// It is left to the other candidates, whose turn comes by this.
+    fn decline(&mut self, job: JobId, why: Refusal) {
+        self.close(job, why);
+        self.receipt(job, ReceiptKind::Refused(why));
+    }
+
     /// It never starts here, and somebody else says what became of it.
-    fn close(&mut self, job: JobId) {
+    fn close(&mut self, job: JobId, why: Refusal) {
         self.timers.clear(Wake::Claim(job));
         let Some(known) = self.jobs.get_mut(&job) else { return };
         let had_slot = known.is_claiming_a_start();
-        known.phase = Phase::Closed;
+        known.phase = Phase::Closed(why);
         self.deadlines.remove(&(known.not_after, job));
         self.kept.insert((closed_until(known.not_after), job));
         self.open.remove(&job);

@@ -94,7 +94,7 @@ pub enum Event {
         /// The job.
         job: JobId,
         /// How.
-        finished: Finished,
+        finished: Box<Finished>,
     },
     /// The executor gave up without a word (a defect): something may be left behind.
     Broke(JobId),

@@ -34,7 +34,10 @@ impl Machine {
     }
 
     fn authentic_order(&mut self, order: Order, body: Digest) {
-        self.highest_iat = self.highest_iat.max(order.iat);
+        if let Some(server) = self.clocks().server {
+            // No further than a clock may be off: whoever signs with one that is ahead stops nobody else.
+            self.highest_iat = self.highest_iat.max(order.iat.min(server + SKEW_MAX));
+        }
         let job = order.job;
         match self.jobs.get(&job).map(|known| known.body) {
             // Only a cancel of it is known: barred, and reported so.
@@ -58,7 +61,8 @@ impl Machine {
         let (job, clocks) = (order.job, self.clocks());
         let is_draining = self.drain != Drain::No;
         let admit = &self.config.admit;
-        match check::judge(&order, clocks, self.highest_iat, is_draining, admit) {
+        let highest_iat = self.highest_iat.max(order.iat);
+        match check::judge(&order, clocks, highest_iat, is_draining, admit) {
             Judgement::Refuse(refusal) => self.refuse(Some(job), refusal),
             Judgement::Close(outcome, refusal) => match order.claim {
                 ClaimRule::None => {
@@ -107,10 +111,12 @@ impl Machine {
         }
         self.bodies.insert(body, order.job);
         let nonce = (order.claim != ClaimRule::None).then(Nonce::random);
+        let may_decline = order.claim == ClaimRule::Job;
         let Order { operation, submitter, .. } = order;
         let phase = Phase::Accepting(Arc::new(Task { job: order.job, operation, submitter }));
         let (body, not_after, instead) = (Some(body), order.not_after, None);
-        self.jobs.insert(order.job, Job { body, not_after, nonce, instead, phase });
+        let job = Job { body, not_after, nonce, instead, may_decline, phase };
+        self.jobs.insert(order.job, job);
         self.open.insert(order.job);
     }
 
@@ -150,7 +156,10 @@ impl Machine {
                 self.do_it(Action::Stop(job, StopReason::Cancel));
             }
             // How it ended, or that nobody can know, stands already.
-            Phase::Leftovers { .. } | Phase::Settling { .. } | Phase::Ended(_) | Phase::Closed => {
+            Phase::Leftovers { .. }
+            | Phase::Settling { .. }
+            | Phase::Ended(_)
+            | Phase::Closed(_) => {
                 self.repeat_last_word(job);
             }
         }

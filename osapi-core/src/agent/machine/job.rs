@@ -20,6 +20,8 @@ pub(super) struct Job {
     pub(super) nonce: Option<Nonce>,
     /// How it ends without a start. It is not concluded yet, because a commit is under way or its claim has to be answered first.
     pub(super) instead: Option<Outcome>,
+    /// It is one candidate of several, and has not asked for the claim: another one can still have it.
+    pub(super) may_decline: bool,
     pub(super) phase: Phase,
 }
 
@@ -48,8 +50,8 @@ pub(super) enum Phase {
     Settling { ended: Ended, report: Signed<Report> },
     /// Its outcome is known and on its way, or answered.
     Ended(Delivery),
-    /// Its claim is another's, or void.
-    Closed,
+    /// Its claim is another's, or void, or was left to others; and what is answered to its order.
+    Closed(Refusal),
 }
 
 /// An outcome on its way to a controller.
@@ -78,7 +80,7 @@ impl Job {
             Phase::Settling { ended, .. } => ended.started_at.map(started),
             Phase::Ended(delivery) if delivery.is_released => None,
             Phase::Ended(delivery) => delivery.ended.started_at.map(started),
-            Phase::Closed => Some(ReceiptKind::Refused(Refusal::Claimed)),
+            Phase::Closed(why) => Some(ReceiptKind::Refused(*why)),
         }
     }
 
@@ -104,7 +106,7 @@ impl Job {
             }
             Phase::Settling { ended, .. } => Stage::Ended(ended.clone()),
             Phase::Ended(delivery) => Stage::Ended(delivery.ended.clone()),
-            Phase::Closed => Stage::Closed,
+            Phase::Closed(_) => Stage::Closed,
         };
         Record { body: self.body, not_after: self.not_after, nonce: self.nonce, stage }
     }

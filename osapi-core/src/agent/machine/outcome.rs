@@ -124,7 +124,8 @@ impl Machine {
     /// A job of which only a cancel is known: it is closed, and an order that comes later finds that out.
     pub(super) fn conclude_barred(&mut self, job: JobId, not_after: Timestamp) {
         let phase = self.report(job, Outcome::Cancelled, None, Duration::ZERO, Output::empty());
-        self.jobs.insert(job, Job { body: None, not_after, nonce: None, instead: None, phase });
+        let (body, nonce, instead, may_decline) = (None, None, None, false);
+        self.jobs.insert(job, Job { body, not_after, nonce, instead, may_decline, phase });
         self.open.insert(job);
         self.put(job);
         self.writes.then(After::Outcome(job));

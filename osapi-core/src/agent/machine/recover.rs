@@ -9,6 +9,7 @@ use crate::agent::journal::{Record, Stage};
 use crate::executor::Task;
 use crate::id::JobId;
 use crate::job::Outcome;
+use crate::message::Refusal;
 
 impl Machine {
     /// | journaled | goes on as |
@@ -44,12 +45,12 @@ impl Machine {
             }
             Stage::Closed => {
                 self.kept.insert((closed_until(not_after), job));
-                Phase::Closed
+                Phase::Closed(Refusal::Claimed)
             }
         };
         let is_open = match &phase {
             Phase::Ended(delivery) => !delivery.is_released,
-            Phase::Closed => false,
+            Phase::Closed(_) => false,
             _ => true,
         };
         if is_open {
@@ -59,7 +60,9 @@ impl Machine {
             self.bodies.insert(body, job);
         }
         let instead = is_cancelled.then_some(Outcome::Cancelled);
-        self.jobs.insert(job, Job { body, not_after, nonce, instead, phase });
+        // It may have asked before.
+        let may_decline = false;
+        self.jobs.insert(job, Job { body, not_after, nonce, instead, may_decline, phase });
     }
 
     pub(super) fn begin(&mut self) {

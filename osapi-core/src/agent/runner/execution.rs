@@ -1,7 +1,7 @@
 //! One execution: the executor at work, its output in the spool, its events to the loop.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,6 +36,9 @@ pub(super) struct Execution {
 struct Reporter {
     job: JobId,
     spool: Spool,
+    clock: Arc<dyn Clock>,
+    /// Since when it runs, by the boottime clock: finding what to start may have taken any time.
+    since: OnceLock<Duration>,
     tell: mpsc::Sender<Event>,
 }
 
@@ -59,14 +62,17 @@ impl Execution {
     pub(super) async fn run(self, stop: Stop) {
         let job = self.task.job;
         let spool = Spool::new(&self.spool, job, self.output_kept);
-        let events = Arc::new(Reporter { job, spool, tell: self.tell.clone() });
+        let (clock, since, tells) = (Arc::clone(&self.clock), OnceLock::new(), self.tell.clone());
+        let events = Arc::new(Reporter { job, spool, clock, since, tell: tells });
         let begun = self.clock.boottime();
         let reporter: Arc<dyn Events> = Arc::<Reporter>::clone(&events);
         let execution = self.executor.execute(self.task, reporter, stop);
         let outcome = watch(execution, &events.spool).await;
-        let duration = self.clock.boottime().saturating_sub(begun);
+        let since = events.since.get().copied().unwrap_or(begun);
+        let duration = self.clock.boottime().saturating_sub(since);
         let output = output(events.spool.finish().await).await;
         let finished = Finished { outcome, duration, output };
+        let finished = Box::new(finished);
         tell(&self.tell, Event::Ended { job, finished }).await;
     }
 }
@@ -85,6 +91,7 @@ async fn watch(execution: impl Future<Output = Outcome>, spool: &Spool) -> Outco
 #[async_trait]
 impl Events for Reporter {
     async fn started(&self, handle: Handle) {
+        self.since.get_or_init(|| self.clock.boottime());
         tell(&self.tell, Event::Started { job: self.job, handle }).await;
     }
 
@@ -125,10 +132,63 @@ async fn stream(output: spool::Output, is_small: bool) -> StreamReport {
         return report;
     }
     match kept.read(0, INLINE_OUTPUT_MAX).await {
-        Ok(bytes) => StreamReport { inline: Some(STANDARD.encode(bytes)), ..report },
+        Ok(bytes) => StreamReport { inline: Some(STANDARD.encode(bytes)), parts: None, ..report },
         Err(err) => {
             tracing::warn!(error = %err, "kept output cannot be read back");
             report
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Timestamp, TokioClock};
+    use crate::job::record::Submitter;
+    use crate::job::{Exec, Failure, Operation, Outcome};
+
+    const LOOKING: Duration = Duration::from_secs(7);
+    const RUNNING: Duration = Duration::from_secs(2);
+
+    /// Takes a while to find what it is to start.
+    struct SlowToStart;
+
+    #[async_trait]
+    impl Executor for SlowToStart {
+        fn admit(&self, _: &Operation, _: &Submitter) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn execute(&self, task: Task, events: Arc<dyn Events>, _: Stop) -> Outcome {
+            tokio::time::sleep(LOOKING).await;
+            events.started(Handle { job: task.job, detail: serde_json::Value::Null }).await;
+            tokio::time::sleep(RUNNING).await;
+            Outcome::Exited { code: 0 }
+        }
+
+        async fn end_leftovers(&self, _: &Handle) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_ran_is_measured_from_its_start() {
+        let (tell, mut told) = mpsc::channel(2);
+        let at = Timestamp::from_unix_millis(1_800_000_000_000);
+        let submitter = Submitter { subject: "a".into(), token_id: "b".into(), roles: Vec::new() };
+        let operation = Operation::Exec(Exec::new("true"));
+        let execution = Execution {
+            executor: Arc::new(SlowToStart),
+            clock: Arc::new(TokioClock::starting_at(at)),
+            task: Task { job: JobId::new(at), operation, submitter },
+            spool: tempfile::tempdir().unwrap().path().to_owned(),
+            output_kept: 4096,
+            tell,
+        };
+        let (_stopper, stop) = Stop::channel();
+        execution.run(stop).await;
+        assert!(matches!(told.recv().await, Some(Event::Started { .. })));
+        let Some(Event::Ended { finished, .. }) = told.recv().await else { panic!("it ended") };
+        assert_eq!(finished.duration, RUNNING);
     }
 }

@@ -28,7 +28,7 @@ pub(super) enum Done {
     /// The agent listens to its subjects, or cannot.
     Subscribed(Subscribed),
     /// Leftovers were ended, or not; and what they had written.
-    Leftovers(JobId, Result<(), String>, Output),
+    Leftovers(JobId, Result<(), String>, Box<Output>),
     /// An executor panicked.
     Broke(JobId),
 }
@@ -108,7 +108,7 @@ impl Work {
     ) {
         self.spawn(Purpose::Leftovers(handle.job), async move {
             let result = executor.end_leftovers(&handle).await.map_err(|err| chain(&err));
-            Done::Leftovers(handle.job, result, recovered(&spool, handle.job).await)
+            Done::Leftovers(handle.job, result, Box::new(recovered(&spool, handle.job).await))
         });
     }
 
@@ -140,7 +140,9 @@ impl Purpose {
             Self::Commit(ids) => Done::Committed(ids, Err(err.to_string())),
             Self::Reopening => Done::Reopened(Err(err.to_string())),
             Self::Execution(job) => Done::Broke(job),
-            Self::Leftovers(job) => Done::Leftovers(job, Err(err.to_string()), Output::unknown()),
+            Self::Leftovers(job) => {
+                Done::Leftovers(job, Err(err.to_string()), Box::new(Output::unknown()))
+            }
             Self::Subscription => Done::Subscribed(None),
         }
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::layout::{Extent, Layout};
 use super::{Kept, MEMORY_MAX, Output, note};
 use crate::id::Digest;
-use crate::job::StreamReport;
+use crate::job::{Parts, StreamReport};
 
 /// One stream: what was written to it, and where the kept part is.
 #[derive(Debug)]
@@ -134,7 +134,7 @@ impl Collector {
 
     fn output(&mut self, extent: Extent, kept: Kept) -> Output {
         match kept.hash() {
-            Ok(sha256) => Output { report: self.report(extent, sha256), kept },
+            Ok((sha256, parts)) => Output { report: self.report(extent, sha256, parts), kept },
             Err(err) => {
                 tracing::warn!(path = %self.path.display(), error = %err, "output cannot be read back");
                 self.nothing()
@@ -145,13 +145,13 @@ impl Collector {
     fn nothing(&mut self) -> Output {
         self.incomplete |= self.total > 0;
         let extent = Extent { total: self.total, kept: 0, head: 0, ring: 0 };
-        let report = self.report(extent, Digest::of(b""));
+        let report = self.report(extent, Digest::of(b""), None);
         Output { report, kept: Kept::in_memory(Bytes::new()) }
     }
 
-    fn report(&self, extent: Extent, sha256: Digest) -> StreamReport {
-        let Extent { total, kept, head, .. } = extent;
-        StreamReport { total, kept, head, sha256, inline: None, incomplete: self.incomplete }
+    fn report(&self, extent: Extent, sha256: Digest, parts: Option<Parts>) -> StreamReport {
+        let (Extent { total, kept, head, .. }, incomplete) = (extent, self.incomplete);
+        StreamReport { total, kept, head, sha256, inline: None, incomplete, parts }
     }
 }
 

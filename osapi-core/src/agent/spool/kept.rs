@@ -14,6 +14,7 @@ use super::layout::Extent;
 use super::{file_name, note};
 use crate::blocking::blocking;
 use crate::id::{Digest, JobId};
+use crate::job::Parts;
 use crate::job::report::Stream;
 
 /// Reads files in pieces of this many bytes, to keep memory flat.
@@ -56,7 +57,7 @@ impl Kept {
             let file = File::open(&path)?;
             let (extent, _) = note::read(&file)?;
             let found = Self::on_disk(file, path, extent);
-            if extent.is_sound() && extent.kept == kept && found.hash()? == sha256 {
+            if extent.is_sound() && extent.kept == kept && found.hash()?.0 == sha256 {
                 return Ok(found);
             }
             Err(io::Error::new(io::ErrorKind::InvalidData, "the spooled output is damaged"))
@@ -122,20 +123,27 @@ impl Kept {
         }
     }
 
-    /// SHA-256 of all of them, read in pieces. Blocks on a file.
-    pub(super) fn hash(&self) -> io::Result<Digest> {
+    /// SHA-256 of all of them, and of the parts of what may travel in chunks, read in pieces. Blocks on a file.
+    pub(super) fn hash(&self) -> io::Result<(Digest, Option<Parts>)> {
         let (file, extent) = match &self.0 {
-            Source::Memory(bytes) => return Ok(Digest::of(bytes)),
+            Source::Memory(bytes) => return Ok((Digest::of(bytes), None)),
             Source::File { file, extent, .. } => (file, *extent),
         };
-        let mut hash = Sha256::new();
+        let (mut whole, mut part) = (Sha256::new(), Sha256::new());
+        let mut parts = Parts { size: Parts::size_for(extent.kept), sha256: Vec::new() };
         let mut at = 0;
         while at < extent.kept {
-            let end = (at + PIECE).min(extent.kept);
-            hash.update(read_range(file, extent, at..end)?);
+            let part_end = (at - at % parts.size + parts.size).min(extent.kept);
+            let end = (at + PIECE).min(part_end);
+            let piece = read_range(file, extent, at..end)?;
+            whole.update(&piece);
+            part.update(&piece);
+            if end == part_end {
+                parts.sha256.push(Digest::from_bytes(part.finalize_reset().into()));
+            }
             at = end;
         }
-        Ok(Digest::from_bytes(hash.finalize().into()))
+        Ok((Digest::from_bytes(whole.finalize().into()), Some(parts)))
     }
 }
 

@@ -29,7 +29,7 @@ fn found(path: PathBuf) -> Output {
 
 fn read(path: PathBuf) -> io::Result<Output> {
     let (kept, extent) = Kept::open_interrupted(path)?;
-    let sha256 = kept.hash()?;
+    let (sha256, parts) = kept.hash()?;
     let report = StreamReport {
         total: extent.total,
         kept: extent.kept,
@@ -37,6 +37,7 @@ fn read(path: PathBuf) -> io::Result<Output> {
         sha256,
         inline: None,
         incomplete: true,
+        parts,
     };
     Ok(Output { report, kept })
 }

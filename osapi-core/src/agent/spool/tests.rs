@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::id::Digest;
+use crate::job::Parts;
+use crate::job::limits::CHUNK_MAX;
 
 fn job() -> JobId {
     "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap()
@@ -214,4 +216,26 @@ fn after_a_failed_write_only_what_is_certain_is_kept() {
     assert_eq!(kept(3, 4), 3, "it grew: what was there is untouched");
     assert_eq!(kept(8, 4), 5, "it turned around in the ring: the head is untouched");
     assert_eq!(kept(100, 1), 5);
+}
+
+#[tokio::test]
+async fn parts_are_as_large_as_needed_for_their_hashes_to_fit_into_a_report() {
+    let chunk = CHUNK_MAX as u64;
+    for (kept, size) in
+        [(1, chunk), (1024 * chunk, chunk), (1024 * chunk + 1, 2 * chunk), (1 << 30, 9 * chunk)]
+    {
+        assert_eq!(Parts::size_for(kept), size, "{kept}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::new(dir.path(), job(), 3 * CHUNK_MAX + 2);
+    for seed in 0..7 {
+        spool.write(Stream::Stdout, text(100_000, seed)).await;
+    }
+    let Collected { stdout: Output { report, kept }, .. } = spool.finish().await;
+    let parts = report.parts.unwrap();
+    let kept = all(&kept).await;
+    assert_eq!(parts.sha256, kept.chunks(CHUNK_MAX).map(Digest::of).collect::<Vec<_>>());
+    let (end, last) = (kept.len() as u64, parts.sha256[3]);
+    assert_eq!(parts.around(end - 1, end), Some((3 * chunk..end, last)));
+    assert_eq!(parts.around(4 * chunk, 9 * chunk), None);
 }

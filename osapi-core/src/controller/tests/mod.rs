@@ -8,6 +8,7 @@ mod jobs;
 mod keys;
 mod large;
 mod membership;
+mod output;
 mod planted;
 mod retry;
 mod rollback;
@@ -249,6 +250,7 @@ impl Agent {
             sha256: Digest::of(bytes),
             inline: Some(STANDARD.encode(bytes)),
             incomplete: false,
+            parts: None,
         };
         Report {
             v: VERSION,

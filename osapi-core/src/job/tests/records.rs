@@ -9,7 +9,7 @@ use super::generators::{agent, claim, host, job, outcome, place, report, stored}
 use crate::id::Digest;
 use crate::job::{
     ClaimRecord, ClaimRule, Exec, ExecutionState, Failure, Holder, Host, JobRecord, JobStatus,
-    Operation, Outcome, Report, ReportFacts, Step, StreamReport, VoidReason,
+    Operation, Outcome, Parts, Report, ReportFacts, Step, StreamReport, VoidReason,
 };
 
 #[track_caller]
@@ -61,6 +61,8 @@ fn failures_and_streams() {
     round_trips(&StreamReport::empty());
     let incomplete = true;
     round_trips(&StreamReport { inline: None, incomplete, ..StreamReport::empty() });
+    let parts = Some(Parts { size: 1, sha256: vec![Digest::of(b"a")] });
+    round_trips(&StreamReport { parts, ..StreamReport::empty() });
 }
 
 #[test]
@@ -121,6 +123,7 @@ fn facts_are_those_of_the_report() {
         sha256: Digest::of(b"0123456789"),
         inline: None,
         incomplete: true,
+        parts: None,
     };
     let facts = ReportFacts::of(&exited, Digest::of(b"signed"), place(3));
     assert_eq!(

@@ -5,5 +5,6 @@ mod clocks;
 mod footprint;
 mod fresh;
 mod hostile;
+mod output;
 mod reports;
 mod world;

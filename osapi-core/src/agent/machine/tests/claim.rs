@@ -1,6 +1,7 @@
 //! The claim exchange: nothing starts before it was answered, whatever the answer was meant for or comes too late for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::{Event, Notice};
 use super::world::*;
@@ -320,6 +321,36 @@ fn a_candidate_that_refuses_only_says_so() {
         assert!(claimed(&actions).is_empty() && reports(&actions).is_empty());
         assert_eq!((world.entries(), world.journal.commits()), before);
     }
+}
+
+#[test]
+fn a_candidate_that_waits_and_is_then_forbidden_leaves_it_to_the_next() {
+    let is_allowed = Arc::new(AtomicBool::new(true));
+    let allows = Arc::clone(&is_allowed);
+    let mut world = World::ready_with(|config| {
+        config.slots = 1;
+        config.admit = Arc::new(move |_: &Operation, _: &Submitter| {
+            let refuses = || Failure::new("policy", "not any more");
+            allows.load(Ordering::Relaxed).then_some(()).ok_or_else(refuses)
+        });
+    });
+    let running = world.order();
+    world.tell(world.dispatch(&running));
+    world.started(running.job);
+    let [only, candidate] = RULES.map(|rule| {
+        let order = world.order_with(rule);
+        assert_eq!(receipts(&world.tell(world.dispatch(&order))), [ReceiptKind::Accepted]);
+        order
+    });
+    is_allowed.store(false, Ordering::Relaxed);
+    let actions = world.ended(running.job, Outcome::Exited { code: 0 });
+    assert_eq!(claimed(&actions), [only.job], "nobody else can say what became of that one");
+    assert_eq!(receipts(&actions), [refused(Refusal::Policy)]);
+    assert_eq!(stage(&world, candidate.job), Stage::Closed);
+    // Whoever has not heard it is told the same.
+    let again = world.tell(world.dispatch(&candidate));
+    assert_eq!(receipts(&again), [refused(Refusal::Policy)]);
+    assert!(!claimed(&world.live(s(20))).contains(&candidate.job));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::message::{Readiness, ToAgent};
 pub(super) fn large(count: u64) -> StreamReport {
     let kept = count * CHUNK_MAX as u64;
     let (total, head, sha256) = (kept, kept, Digest::of(b"large"));
-    StreamReport { total, kept, head, sha256, inline: None, incomplete: false }
+    StreamReport { total, kept, head, sha256, inline: None, incomplete: false, parts: None }
 }
 
 fn run_with(world: &mut World, output: Output) -> (JobId, Vec<Action>) {

@@ -118,17 +118,36 @@ fn the_clock_must_not_be_behind_what_is_known_to_be_past() {
     let mut ahead = world.order();
     ahead.iat = world.now.wall + s(31);
     ahead.not_after = ahead.iat + s(30);
+    world.now.wall = world.now.wall - s(31);
+    let slow = world.order();
+    world.tell(world.welcome_with(1, |welcome| welcome.wall = START + s(31)));
     let event = world.dispatch(&ahead);
     assert_refused(&mut world, event, Refusal::ClockSkew);
 
     // Once such an order was seen, one that fits the slow clock is no better.
-    let event = world.dispatch(&world.order());
+    let event = world.dispatch(&slow);
     assert_refused(&mut world, event, Refusal::ClockSkew);
 
     let mut world = World::ready();
     let mut tolerated = world.order();
     tolerated.iat = world.now.wall + s(30);
     assert_eq!(starts(&world.tell(world.dispatch(&tolerated))), [tolerated.job]);
+}
+
+#[test]
+fn who_signs_with_a_clock_that_is_ahead_stops_nobody_else() {
+    let mut world = World::ready();
+    for ahead in [31, 3600, 1000 * 365 * 24 * 3600] {
+        let mut order = world.order();
+        order.iat = world.now.wall + s(ahead);
+        order.not_after = order.iat + s(30);
+        let event = world.dispatch(&order);
+        assert_refused(&mut world, event, Refusal::ClockSkew);
+        let good = world.order();
+        assert_eq!(starts(&world.tell(world.dispatch(&good))), [good.job], "{ahead}");
+        world.started(good.job);
+        world.ended(good.job, Outcome::Exited { code: 0 });
+    }
 }
 
 #[test]

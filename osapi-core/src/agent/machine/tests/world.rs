@@ -314,7 +314,8 @@ impl World {
         outcome: Outcome,
         output: Output,
     ) -> Vec<Action> {
-        self.tell(Event::Ended { job, finished: Finished { outcome, duration: s(1), output } })
+        let finished = Finished { outcome, duration: s(1), output };
+        self.tell(Event::Ended { job, finished: Box::new(finished) })
     }
 
     /// Runs a new job to its end, with exit code 0.

@@ -327,7 +327,7 @@ impl Play {
     fn ended(&mut self, (host, n): At) {
         let (job, outcome) = (self.sent[n].order.job, Outcome::Exited { code: 0 });
         let finished = Finished { outcome, duration: s(1), output: Output::empty() };
-        self.tell(host, Event::Ended { job, finished });
+        self.tell(host, Event::Ended { job, finished: Box::new(finished) });
     }
 
     fn leftovers_ended(&mut self, (host, n): At) {
