@@ -1,6 +1,7 @@
 //! What agents say, and what counts of it: registrations, reports, output, silence.
 
 use super::*;
+use crate::job::report::Parts;
 
 #[tokio::test(start_paused = true)]
 async fn silence_settles_as_no_answer_and_a_late_report_replaces_it() {
@@ -97,6 +98,8 @@ async fn output_in_chunks_is_put_together_and_read_in_ranges() {
     }
     let mut report = agent.report(job, Outcome::Exited { code: 0 }, &bytes);
     report.stdout.inline = None;
+    let sha256 = bytes.chunks(CHUNK_MAX).map(Digest::of).collect();
+    report.stdout.parts = Some(Parts { size: CHUNK_MAX as u64, sha256 });
     agent.send_report(&report).await;
     let results = controller.results(&admin(), job, None).await.unwrap();
     let row = &results.results[0];
