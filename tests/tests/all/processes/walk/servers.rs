@@ -3,7 +3,7 @@
 use std::fs;
 
 use osapi_core::clock::{Clock as _, SystemClock};
-use osapi_core::crash::{Place, Point};
+use osapi_core::crash::{Place, Point, Side};
 use serde_json::{Value, json};
 
 use super::crash::{Crash, program};
@@ -50,12 +50,12 @@ impl Walk<'_> {
         self.servers[self.armed].kill();
         for point in points {
             self.servers[self.armed].start_by(program("osapi-server", *point, pass));
-            self.prepare(point.place);
+            self.prepare(*point);
             self.until_crashed(*point);
             let crash = Crash::of(self.servers[self.armed].ended());
             assert_eq!(crash.point, *point);
             self.crashes += 1;
-            self.clean_up(point.place);
+            self.clean_up(*point);
         }
         self.servers[self.armed].restart();
     }
@@ -111,30 +111,25 @@ impl Walk<'_> {
     }
 
     /// Brings the rare hosts back to the armed server alone.
-    fn prepare(&mut self, place: Place) {
-        match place {
-            Place::Void => {
+    fn prepare(&mut self, point: Point) {
+        match (point.place, point.side) {
+            (Place::Void, _) => {
                 self.accept_too_late();
                 self.servers[1 - self.armed].kill();
                 self.hosts[LATE].start();
             }
-            Place::Gone => {
+            (Place::Gone, Side::Before) => {
                 self.ledger.remove(&self.unanswered, 1 - self.armed, &mut self.chance);
                 self.servers[1 - self.armed].kill();
-                if self.hosts[AWAY].is_down() {
-                    self.hosts[AWAY].start();
-                }
+                self.hosts[AWAY].start();
             }
             _ => {}
         }
     }
 
-    fn clean_up(&mut self, place: Place) {
-        if place == Place::Gone {
-            // The other server must not answer what it says again meanwhile: it says it until it is answered.
-            self.hosts[AWAY].kill();
-        }
-        if matches!(place, Place::Void | Place::Gone) {
+    /// Starts the other server again, once it cannot answer in the place of the armed one.
+    fn clean_up(&mut self, point: Point) {
+        if matches!((point.place, point.side), (Place::Void, _) | (Place::Gone, Side::After)) {
             self.servers[1 - self.armed].restart();
         }
     }
@@ -142,7 +137,7 @@ impl Walk<'_> {
     /// Has a host accept a job that is then cancelled, before the host asks for its claim.
     fn accept_too_late(&mut self) {
         if !self.hosts[LATE].is_down() {
-            self.hosts[LATE].kill();
+            self.kill_host(LATE);
         }
         self.hosts[LATE].start_by(program("osapi-agent", Place::Accepted.after(), 1));
         let job = self.ask("late", "&queue_for=20", &self.marks.command());
@@ -167,14 +162,23 @@ impl Walk<'_> {
         assert!(stage.is_some_and(|stage| stage.is_lost()), "{stage:?}");
     }
 
+    /// Ends a host's agent as a crash does, and writes down what that makes true.
+    fn kill_host(&mut self, place: usize) {
+        let host = &mut self.hosts[place];
+        host.kill();
+        for (job, _) in stages(&host.data_dir).iter().filter(|(_, stage)| stage.is_lost()) {
+            self.ledger.is_lost(job, HOSTS[place]);
+        }
+    }
+
     /// Has a host register anew, until the armed server crashes by it.
     fn change_labels(&mut self) {
         self.labels += 1;
         let file = self.machine.tmp().join("labelled.yaml");
         let text = format!("agent: {{labels: {{n: \"{}\"}}}}\n", self.labels);
         fs::write(&file, text).expect("the directory is there");
+        self.kill_host(LABELLED);
         let host = &mut self.hosts[LABELLED];
-        host.kill();
         let agent = Invocation::new(built("osapi-agent"));
         host.start_by(agent.args(["-f".as_ref(), file.as_os_str()]));
         host.until_ready();
