@@ -52,6 +52,10 @@ impl Executor for CrashingExecutor {
 
 #[async_trait]
 impl Events for CrashingEvents {
+    fn keep_at_most(&self, bytes: u64) {
+        self.inner.keep_at_most(bytes);
+    }
+
     async fn started(&self, handle: Handle) {
         pass(Place::Spawned, Side::Before, Some(self.job));
         self.inner.started(handle).await;

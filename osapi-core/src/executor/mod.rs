@@ -153,6 +153,9 @@ impl Stopper {
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait Events: Send + Sync {
+    /// Of each stream, at most so many bytes may be kept, whatever the agent would. Called at most once, and before the start.
+    fn keep_at_most(&self, bytes: u64);
+
     /// It has started; the handle finds it again. Called at most once, and never if it could not be started.
     async fn started(&self, handle: Handle);
 

@@ -290,6 +290,7 @@ mod tests {
 
     #[async_trait]
     impl Events for Seen {
+        fn keep_at_most(&self, _: u64) {}
         async fn started(&self, _: Handle) {
             self.0.lock().unwrap().push("started".into());
         }

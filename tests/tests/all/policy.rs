@@ -70,6 +70,26 @@ fn only_what_a_rule_allows_is_run_and_a_refusal_names_the_rule() {
 }
 
 #[test]
+fn of_the_output_as_much_is_kept_as_the_rule_allows() {
+    let machine = Machine::new();
+    let rules = format!(
+        "  - name: bounded\n    operations: [exec]\n    programs: ['{}']\n    args: [\"*\", \"*\"]\n    max_output: 1KiB\n  - name: scripts\n    operations: [shell]\n",
+        real("/bin/seq")
+    );
+    let policy = written(&machine, &rules);
+    if !is_root() {
+        start_refused(&machine, &policy).explains(&["policy.yaml", "not to root"]);
+        return;
+    }
+    let _server = machine.start_with(|start| start.env("OSAPI_AGENT_POLICY", &policy));
+    let seq: String = (1..=2000).map(|n| format!("{n}\n")).collect();
+    let ran = machine.osapi(["exec", "--", "seq", "1", "2000"]).run().exits(0);
+    assert_eq!(ran.stdout, [&seq.as_bytes()[..512], &seq.as_bytes()[seq.len() - 512..]].concat());
+    ran.explains(&[&(seq.len() - 1024).to_string(), "were not kept"]);
+    machine.osapi(["shell", "seq 1 2000"]).run().exits(0).prints(&seq);
+}
+
+#[test]
 fn a_policy_that_is_not_understood_lets_nothing_start() {
     let machine = Machine::new();
     let missing = machine.path("none.yaml");

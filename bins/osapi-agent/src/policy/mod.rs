@@ -13,7 +13,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use osapi_core::executor::process::{Resolved, Rules, RulesInForce};
+use osapi_core::executor::process::{Resolved, Rules, RulesInForce, Terms};
 use osapi_core::job::{Failure, Operation, Submitter};
 use tokio::sync::watch;
 
@@ -85,8 +85,8 @@ impl Rules for Policy {
         operation: &Operation,
         submitter: &Submitter,
         resolved: Option<&Resolved>,
-    ) -> Result<(), Failure> {
-        self.decide(Request { operation, submitter, resolved }).map(|_| ())
+    ) -> Result<Terms, Failure> {
+        self.decide(Request { operation, submitter, resolved }).map(Rule::terms)
     }
 }
 

@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use osapi_core::executor::process::{Resolved, ResolvedUser};
+use osapi_core::executor::process::{Resolved, ResolvedUser, Terms};
 use osapi_core::job::{Exec, Operation, Submitter, Surroundings, Umask, UserName};
-use osapi_service::duration;
+use osapi_service::{config, duration};
 use serde::{Deserialize, Deserializer, de};
 
 use super::Request;
@@ -44,6 +44,8 @@ pub(crate) struct Rule {
     keep_children: bool,
     #[serde(default, deserialize_with = "some_duration")]
     max_timeout: Option<Duration>,
+    #[serde(default, deserialize_with = "some_size")]
+    max_output: Option<u64>,
 }
 
 /// A kind of operation that a rule can allow.
@@ -135,6 +137,11 @@ impl Rule {
         self.env.iter().map(String::as_str)
     }
 
+    /// Within which bounds it allows what it allows.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms { max_output: self.max_output }
+    }
+
     /// Whether it allows input.
     pub(crate) fn allows_input(&self) -> bool {
         self.stdin
@@ -167,8 +174,8 @@ impl Rule {
             (about_exec && self.operations.iter().any(|kind| *kind != Kind::Exec)).then(|| {
                 "'programs' and 'args' bound 'exec' alone: give 'shell' and 'facts' a rule of their own".to_owned()
             }),
-            ((self.users.is_some() || self.stdin || self.keep_children) && self.operations.contains(&Kind::Facts)).then(|| {
-                "'users', 'stdin' and 'keep_children' are about commands: give 'facts' a rule of its own".to_owned()
+            ((self.users.is_some() || self.stdin || self.keep_children || self.max_output.is_some()) && self.operations.contains(&Kind::Facts)).then(|| {
+                "'users', 'stdin', 'keep_children' and 'max_output' are about commands: give 'facts' a rule of its own".to_owned()
             }),
             relative.map(|text| format!("program '{text}' must be an absolute path")),
             relative_cwd.map(|path| format!("cwd '{}' must be an absolute path", path.display())),
@@ -337,4 +344,14 @@ fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>,
     duration::parse(&text)
         .map(Some)
         .map_err(|error| de::Error::custom(format!("max_timeout {error}")))
+}
+
+fn some_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(from)?;
+    config::parse_size(&text).map(Some).ok_or_else(|| {
+        let shown = shown(&text);
+        de::Error::custom(format!(
+            "max_output must be a size in bytes such as 4096, 64KiB or 1MiB, not '{shown}'"
+        ))
+    })
 }

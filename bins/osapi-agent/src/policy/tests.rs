@@ -36,6 +36,7 @@ rules:
   - name: disk
     operations: [exec]
     programs: [/usr/bin/df]
+    max_output: 64KiB
   - name: import
     operations: [exec]
     programs: [/usr/bin/psql]
@@ -289,6 +290,17 @@ fn the_example_of_the_documentation_is_a_policy() {
 }
 
 #[track_caller]
+#[test]
+fn a_rule_says_how_much_output_is_kept() {
+    let kept = |program: &str| {
+        let resolved = Resolved { program: Some(program.into()), cwd: "/".into(), user: own() };
+        let operation = Operation::Exec(Exec::new(program));
+        policy().admit(&operation, &who("ann@example.com", &[]), Some(&resolved))
+    };
+    assert_eq!(kept("/usr/bin/df"), Ok(Terms { max_output: Some(65_536) }));
+    assert_eq!(kept("/usr/bin/ls"), Ok(Terms::default()));
+}
+
 fn refused(text: &str) -> String {
     parse(text, Path::new("policy.yaml")).unwrap_err().to_string()
 }
@@ -328,6 +340,9 @@ fn what_is_not_understood_is_refused_with_its_place() {
             "single '\\'",
         ),
         ("rules:\n  - {name: a, operations: [facts], max_timeout: 60}\n", "2:", "unit"),
+        ("rules:\n  - {name: a, operations: [shell], max_output: much}\n", "2:", "not 'much'"),
+        ("rules:\n  - {name: a, operations: [facts], max_output: 1}\n", "2:5", "about commands"),
+        ("rules:\n  - name: a\n    operations: [shell]\n    max_output:\n", "4:", ""),
         ("rules:\n  - {name: a, operations: [shell], users: []}\n", "2:5", "allows none"),
         ("rules:\n  - {name: a, operations: [shell], users: [0day]}\n", "2:", "digit"),
         ("rules:\n  - {name: a, operations: [facts], stdin: true}\n", "2:5", "about commands"),

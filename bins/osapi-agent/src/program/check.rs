@@ -146,11 +146,13 @@ fn explain(
     let program = resolved.program.as_ref().map(|path| format!("  program  {}", path.display()));
     let cwd = format!("  cwd      {}", resolved.cwd.display());
     let user = format!("  user     {}", resolved.user.name);
+    let most = decision.as_ref().ok().and_then(|rule| rule.terms().max_output);
+    let output = most.map(|bytes| format!("  output   at most {bytes} bytes kept of each stream"));
     let trials = policy.trials(request).into_iter().map(|(rule, said)| match said {
         Ok(()) => format!("  rule '{}': allows it", rule.name()),
         Err(mismatch) => format!("  rule '{}': {mismatch}", rule.name()),
     });
-    let lines = [first].into_iter().chain(program).chain([cwd, user]).chain(trials);
+    let lines = [first].into_iter().chain(program).chain([cwd, user]).chain(output).chain(trials);
     let warnings = match &decision {
         Ok(rule) => about_rule(rule, Some(resolved)),
         Err(_) => about(policy),

@@ -20,3 +20,4 @@ pub use load::{DEFAULT_FILE, Loaded, Source, load, message};
 pub use model::{Agent, Api, Config, Format, Jobs, Level, Log, Role, Security, Server, Store};
 pub use nats::{Nats, Tls};
 pub use problem::{ConfigError, Problem};
+pub use text::parse_size;

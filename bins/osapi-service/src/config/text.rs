@@ -158,7 +158,9 @@ impl<T> Visitor<'_> for Scalar<T> {
     }
 }
 
-fn parse_size(text: &str) -> Option<u64> {
+/// A size in bytes, such as `1048576`, `64KiB` or `10MB`; none if it is none, or too large for 64 bits.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let factor: u64 = match unit.trim_start() {

@@ -90,6 +90,10 @@ async fn watch(execution: impl Future<Output = Outcome>, spool: &Spool) -> Outco
 
 #[async_trait]
 impl Events for Reporter {
+    fn keep_at_most(&self, bytes: u64) {
+        self.spool.keep_at_most(bytes);
+    }
+
     async fn started(&self, handle: Handle) {
         self.since.get_or_init(|| self.clock.boottime());
         tell(&self.tell, Event::Started { job: self.job, handle }).await;

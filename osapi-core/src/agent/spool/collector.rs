@@ -39,6 +39,13 @@ impl Collector {
         Self { path, layout, total: 0, storage, outlives: false, failed: None, incomplete: false }
     }
 
+    pub(super) fn keep_at_most(&mut self, limit: u64) {
+        if self.total == 0 && limit < self.layout.limit() {
+            // Less than what is one already.
+            self.layout = Layout::new(limit as usize);
+        }
+    }
+
     /// Whether writing `len` more bytes touches the disk.
     pub(super) fn needs_disk(&self, len: usize) -> bool {
         let needed = (self.total + len as u64).min(self.layout.limit());

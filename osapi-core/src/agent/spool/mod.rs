@@ -66,6 +66,11 @@ impl Spool {
         Self { stdout: collector(Stream::Stdout), stderr: collector(Stream::Stderr) }
     }
 
+    /// Keeps at most `limit` bytes per stream, if that is less. Has no effect on a stream of which something was written.
+    pub fn keep_at_most(&self, limit: u64) {
+        [&self.stdout, &self.stderr].iter().for_each(|one| lock(one).keep_at_most(limit));
+    }
+
     /// Takes what was written next to `stream`. Calls for one stream must not overlap.
     ///
     /// # Cancel safety

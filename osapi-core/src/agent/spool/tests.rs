@@ -239,3 +239,22 @@ async fn parts_are_as_large_as_needed_for_their_hashes_to_fit_into_a_report() {
     assert_eq!(parts.around(end - 1, end), Some((3 * chunk..end, last)));
     assert_eq!(parts.around(4 * chunk, 9 * chunk), None);
 }
+
+#[tokio::test]
+async fn what_is_kept_can_be_less_but_never_more() {
+    for (limit, kept) in [(6, 6), (10, 10), (100, 10)] {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::new(dir.path(), job(), 10);
+        spool.keep_at_most(limit);
+        spool.write(Stream::Stdout, "0123456789abcdefghij".into()).await;
+        // That is too late.
+        spool.keep_at_most(2);
+        spool.write(Stream::Stderr, "0123".into()).await;
+        let Collected { stdout, stderr } = spool.finish().await;
+        assert_eq!((stdout.report.total, stdout.report.kept), (20, kept));
+        let half = kept as usize / 2;
+        let expected = ["0123456789".split_at(half).0, "abcdefghij".split_at(10 - half).1].concat();
+        assert_eq!(all(&stdout.kept).await, expected.as_bytes());
+        assert_eq!((stderr.report.total, stderr.report.kept), (4, 2));
+    }
+}

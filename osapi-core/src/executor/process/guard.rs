@@ -45,10 +45,17 @@ impl From<&Account> for ResolvedUser {
     }
 }
 
+/// What is allowed holds within these bounds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Bytes that are kept of each output stream, at most.
+    pub max_output: Option<u64>,
+}
+
 /// The rules of this host on what may be performed.
 pub trait Rules: Debug + Send + Sync + 'static {
-    /// Whether `operation` may be performed for `submitter`. It is asked twice: when the order comes, while it is not `resolved` yet, and
-    /// right before the start.
+    /// Whether `operation` may be performed for `submitter`, and within which bounds. It is asked twice: when the order comes, while it
+    /// is not `resolved` yet, and right before the start, when the bounds count.
     ///
     /// # Errors
     /// Why it may not.
@@ -57,7 +64,7 @@ pub trait Rules: Debug + Send + Sync + 'static {
         operation: &Operation,
         submitter: &Submitter,
         resolved: Option<&Resolved>,
-    ) -> Result<(), Failure>;
+    ) -> Result<Terms, Failure>;
 }
 
 /// The rules, as they change. While there are none, everything may be performed.
@@ -77,6 +84,7 @@ pub(super) struct Way {
     pub(super) program: PathBuf,
     pub(super) arg0: OsString,
     pub(super) cwd: PathBuf,
+    pub(super) terms: Terms,
 }
 
 impl Guard {
@@ -85,9 +93,11 @@ impl Guard {
         Self { rules, operation, submitter }
     }
 
-    pub(super) fn admit(&self, resolved: Option<&Resolved>) -> Result<(), Failure> {
+    pub(super) fn admit(&self, resolved: Option<&Resolved>) -> Result<Terms, Failure> {
         let rules = self.rules.borrow().clone();
-        rules.map_or(Ok(()), |rules| rules.admit(&self.operation, &self.submitter, resolved))
+        rules.map_or(Ok(Terms::default()), |rules| {
+            rules.admit(&self.operation, &self.submitter, resolved)
+        })
     }
 
     /// The way to start `command`, which was found at `located`. Under rules, if they allow it, the file and the directory that they were
@@ -95,13 +105,13 @@ impl Guard {
     pub(super) fn way(&self, command: &Command, located: PathBuf) -> Result<Way, Failure> {
         if self.rules.borrow().is_none() {
             let (arg0, cwd) = (command.name.clone().into(), command.cwd.clone());
-            return Ok(Way { program: located, arg0, cwd });
+            return Ok(Way { program: located, arg0, cwd, terms: Terms::default() });
         }
         let resolved = links_resolved(&self.operation, command, &located)?;
-        self.admit(Some(&resolved))?;
+        let terms = self.admit(Some(&resolved))?;
         let Resolved { program, cwd, user: _ } = resolved;
         let arg0 = program.as_ref().map_or(OsString::from(&command.name), OsString::from);
-        Ok(Way { program: program.unwrap_or(located), arg0, cwd })
+        Ok(Way { program: program.unwrap_or(located), arg0, cwd, terms })
     }
 }
 

@@ -36,7 +36,7 @@ use self::cgroup::Cgroups;
 
 pub use self::facts::of_this_host as facts_of_this_host;
 use self::guard::Guard;
-pub use self::guard::{Resolved, ResolvedUser, Rules, RulesInForce, resolve};
+pub use self::guard::{Resolved, ResolvedUser, Rules, RulesInForce, Terms, resolve};
 pub use self::prepare::prepare_this_process;
 use self::program::Command;
 use self::run::Limits;
@@ -138,7 +138,7 @@ impl Executor for ProcessExecutor {
             return Err(super::unsupported(operation));
         }
         let rules = self.rules.borrow().clone();
-        rules.map_or(Ok(()), |rules| rules.admit(operation, submitter, None))
+        rules.map_or(Ok(()), |rules| rules.admit(operation, submitter, None).map(|_| ()))
     }
 
     async fn execute(&self, task: Task, events: Arc<dyn Events>, stop: Stop) -> Outcome {

@@ -52,10 +52,13 @@ pub(super) async fn run(
     let (job, asked) = (execution.job, stop.clone());
     let (planned, children) = (group.clone(), command.children);
     let started = blocking(move || start(&command, &guard, planned.as_ref(), &asked)).await;
-    let Started { leader, mark, exit, pipes, input, is_contained } = match started {
+    let Started { leader, mark, exit, pipes, input, is_contained, terms } = match started {
         Ok(started) => started,
         Err(outcome) => return outcome,
     };
+    if let Some(bytes) = terms.max_output {
+        events.keep_at_most(bytes);
+    }
     let detail = Detail::new(mark, group.as_ref()).to_value();
     let groups = match is_contained {
         true => Groups { planned: None, joined: group.into_iter().collect() },

@@ -14,7 +14,7 @@ use super::bounds::{Bounds, need_group};
 use super::cgroup::Cgroup;
 use super::child::Plan;
 use super::children::Leader;
-use super::guard::{Guard, Way};
+use super::guard::{Guard, Terms, Way};
 use super::input::Input;
 use super::members::LeaderMark;
 use super::pipes::Pipes;
@@ -36,6 +36,8 @@ pub(super) struct Started {
     pub(super) input: Option<Input>,
     /// Whether it has been in its control group from the beginning.
     pub(super) is_contained: bool,
+    /// Within which bounds the rules allow it.
+    pub(super) terms: Terms,
 }
 
 /// What a later run of the agent needs to find the processes.
@@ -104,7 +106,7 @@ fn start_within(
     let mut leader = Leader::start(|| spawn(command, way, bounds, stdin)).map_err(not_started)?;
     match watch(&mut leader, to.zip(command.stdin.clone())) {
         Ok((mark, exit, pipes, input)) => {
-            Ok(Started { leader, mark, exit, pipes, input, is_contained })
+            Ok(Started { leader, mark, exit, pipes, input, is_contained, terms: way.terms })
         }
         Err(err) => {
             tracing::error!(job = %command.execution.job, error = %err, "a command cannot be watched and is ended");

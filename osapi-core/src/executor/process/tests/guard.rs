@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use super::*;
-use crate::executor::process::{Resolved, Rules};
+use crate::executor::process::{Resolved, Rules, Terms};
 
 /// Allows one file, or scripts, and remembers what it was asked.
 #[derive(Debug, Default)]
@@ -13,6 +13,7 @@ struct Only {
     asked: Mutex<Vec<(Operation, Submitter, Option<Resolved>)>>,
     /// Done when it is asked about a resolved command.
     trick: Option<(PathBuf, PathBuf)>,
+    terms: Terms,
 }
 
 impl Rules for Only {
@@ -21,16 +22,16 @@ impl Rules for Only {
         operation: &Operation,
         submitter: &Submitter,
         resolved: Option<&Resolved>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Terms, Failure> {
         let asked = (operation.clone(), submitter.clone(), resolved.cloned());
         self.asked.lock().unwrap().push(asked);
-        let Some(resolved) = resolved else { return Ok(()) };
+        let Some(resolved) = resolved else { return Ok(Terms::default()) };
         if let Some((link, target)) = &self.trick {
             fs::remove_file(link).unwrap();
             symlink(target, link).unwrap();
         }
         match resolved.program == self.program {
-            true => Ok(()),
+            true => Ok(self.terms),
             false => Err(Failure::new("policy", format!("{:?}", resolved.program))),
         }
     }
@@ -128,4 +129,15 @@ async fn an_order_is_asked_about_before_it_is_resolved() {
     let (executor, rules) = under(Only::default());
     executor.admit(&exec("no-such-program", []), &submitter()).unwrap();
     assert_eq!(rules.asked.lock().unwrap().last().unwrap().2, None);
+}
+
+#[tokio::test]
+async fn bounds_of_the_output_are_told_before_the_start() {
+    let terms = Terms { max_output: Some(7) };
+    let rules = Only { program: Some(real("/bin/echo")), terms, ..Only::default() };
+    let (outcome, seen, _) = run_under(rules, exec("/bin/echo", ["it"])).await;
+    assert_eq!((outcome, seen.0.borrow().kept), (Outcome::Exited { code: 0 }, Some(7)));
+    let unbound = Only { program: Some(real("/bin/echo")), ..Only::default() };
+    let (_, seen, _) = run_under(unbound, exec("/bin/echo", ["it"])).await;
+    assert_eq!(seen.0.borrow().kept, None);
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::*;
 use crate::clock::Timestamp;
 use crate::executor::StopReason;
-use crate::executor::process::guard::{Guard, Resolved, Rules};
+use crate::executor::process::guard::{Guard, Resolved, Rules, Terms};
 
 /// Rules that allow everything, and something that happens while they are asked right before the start.
 struct Meanwhile(Mutex<Option<Box<dyn FnOnce() + Send>>>);
@@ -24,12 +24,12 @@ impl Rules for Meanwhile {
         _: &Operation,
         _: &Submitter,
         resolved: Option<&Resolved>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Terms, Failure> {
         let happens = resolved.and_then(|_| self.0.lock().unwrap().take());
-        happens.map_or(Ok(()), |happens| {
+        if let Some(happens) = happens {
             happens();
-            Ok(())
-        })
+        }
+        Ok(Terms::default())
     }
 }
 
@@ -95,14 +95,19 @@ fn the_rules_of_the_moment_of_the_start_count() {
     #[derive(Debug)]
     struct Nothing;
     impl Rules for Nothing {
-        fn admit(&self, _: &Operation, _: &Submitter, _: Option<&Resolved>) -> Result<(), Failure> {
+        fn admit(
+            &self,
+            _: &Operation,
+            _: &Submitter,
+            _: Option<&Resolved>,
+        ) -> Result<Terms, Failure> {
             Err(Failure::new("policy", "nothing"))
         }
     }
     let (change, in_force) = watch::channel(None::<Arc<dyn Rules>>);
     let (job, operation) = (JobId::new(SystemClock.wall()), exec("true", []));
     let guard = Guard::new(in_force, &Task { job, operation, submitter: submitter() });
-    assert_eq!(guard.admit(None), Ok(()));
+    assert_eq!(guard.admit(None), Ok(Terms::default()));
     change.send_replace(Some(Arc::new(Nothing)));
     assert_eq!(guard.admit(None).unwrap_err().code, "policy");
 }

@@ -36,10 +36,17 @@ struct Told {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     incomplete: Vec<Stream>,
+    kept: Option<u64>,
 }
 
 #[async_trait]
 impl Events for Seen {
+    fn keep_at_most(&self, bytes: u64) {
+        self.0.send_modify(|told| {
+            assert!(told.handle.is_none(), "too late");
+            told.kept = Some(bytes);
+        });
+    }
     async fn started(&self, handle: Handle) {
         self.0.send_modify(|told| assert!(told.handle.replace(handle).is_none(), "started twice"));
     }

@@ -14,6 +14,9 @@ struct Spooling(Spool);
 
 #[async_trait]
 impl Events for Spooling {
+    fn keep_at_most(&self, bytes: u64) {
+        self.0.keep_at_most(bytes);
+    }
     async fn started(&self, _: Handle) {}
     async fn output(&self, stream: Stream, bytes: Bytes) {
         assert!(bytes.len() <= 64 * 1024, "memory stays flat");
