@@ -163,7 +163,8 @@ mod tests {
             ),
             (r#"{"command":"ls","command":"rm"}"#, "command", "duplicate field `command`"),
             (r#"{}"#, "command", "missing field `command`"),
-            (r#"{"command":"ls","env":{"A":"1","A":"2"}}"#, "env", "duplicate variable `A`"),
+            (r#"{"command":"ls","env":{"A":"1","A":"2"}}"#, "env", "duplicate key `A`"),
+            (r#"{"command":"ls","limits":{"pids":1,"pids":2}}"#, "limits", "duplicate key `pids`"),
         ] {
             let problem = refused(text);
             assert_eq!(problem.code, Code::BodyInvalid, "{text}");
