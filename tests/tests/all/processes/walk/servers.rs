@@ -90,7 +90,8 @@ impl Walk<'_> {
             Place::WriteOutput | Place::OutputSettled => {
                 self.ask(WORKERS, "", &marks.large_command(LARGE));
             }
-            Place::WriteAgent => self.change_labels(),
+            // Who starts is welcomed by whoever hears of it, besides.
+            Place::WriteAgent | Place::Welcome => self.change_labels(),
             Place::WriteRemoval | Place::Purge => {
                 let job = self.ask("a", "", &marks.command());
                 settled(&self.apis[1 - self.armed], &job);
