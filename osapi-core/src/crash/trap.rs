@@ -1,6 +1,7 @@
 //! The point at which this process ends, and its end.
 
 use std::env;
+use std::fs;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -95,6 +96,18 @@ fn stop(point: Point, job: Option<JobId>) {
     if let Err(error) = kill_process(getpid(), Signal::STOP) {
         panic!("a process may stop itself: {error}");
     }
+    // Another thread can be the one to take it, and until it does, this one would go on. Once it is taken, each has to stop, and this one
+    // does so before it returns from the call that shows it.
+    while is_pending(Signal::STOP) {}
+}
+
+/// Whether `signal` was sent to this process as a whole and is not taken yet (proc_pid_status(5), `ShdPnd`).
+fn is_pending(signal: Signal) -> bool {
+    let status = fs::read_to_string("/proc/self/status").expect("procfs is mounted");
+    let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    let pending = pending.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let pending = pending.expect("a mask of signals, in hexadecimal digits");
+    pending & (1 << (signal.as_raw() - 1)) != 0
 }
 
 /// Ends this process as a power cut would, after a line that says where.
