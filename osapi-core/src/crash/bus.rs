@@ -30,7 +30,7 @@ impl CrashingBus {
     }
 }
 
-/// What a message is, and of which job; nothing of those that have no point.
+/// What a message is, and of which job; nothing of those that cannot be read.
 fn said(subject: &Subject, payload: &[u8]) -> Option<(Place, Option<JobId>)> {
     match subject {
         Subject::Ping => Some((Place::Ping, None)),
@@ -56,7 +56,7 @@ fn by_server(word: &ToAgent) -> Option<(Place, Option<JobId>)> {
         ToAgent::Cancel(cancel) => (Place::Cancel, cancel.peek().map(|cancel| cancel.job)),
         ToAgent::OutputSettled(settled) => (Place::OutputSettled, Some(settled.job)),
         ToAgent::Welcome(_) => (Place::Welcome, None),
-        ToAgent::Refused(_) => return None,
+        ToAgent::Refused(_) => (Place::Refused, None),
         ToAgent::Answer(signed) => {
             let answer = signed.peek()?;
             let place = match answer.kind {
@@ -64,7 +64,7 @@ fn by_server(word: &ToAgent) -> Option<(Place, Option<JobId>)> {
                 AnswerKind::Yours(_) => Place::Yours,
                 AnswerKind::Void(_) => Place::Void,
                 AnswerKind::Gone(_) => Place::Gone,
-                AnswerKind::Conflict(_) => return None,
+                AnswerKind::Conflict(_) => Place::Conflict,
             };
             (place, Some(answer.job))
         }

@@ -78,10 +78,14 @@ pub enum Place {
     Void,
     /// A server answers that there is no such job.
     Gone,
+    /// A server answers that a report is not the one that counts.
+    Conflict,
     /// A server answers that a chunk of output is settled.
     OutputSettled,
     /// A server welcomes an agent.
     Welcome,
+    /// A server tells an agent that it is not let in.
+    Refused,
     /// A server asks all agents for a hello, or tells them the keys.
     Ping,
     /// A server handles a request that changes something: before it nothing was done, after it nothing was answered.
@@ -111,7 +115,7 @@ impl Place {
         Self::OutputChunk,
     ];
     /// Those of servers.
-    pub const SERVER: [Self; 22] = [
+    pub const SERVER: [Self; 24] = [
         Self::WriteReservation,
         Self::WriteOrder,
         Self::WriteHosts,
@@ -130,8 +134,10 @@ impl Place {
         Self::Yours,
         Self::Void,
         Self::Gone,
+        Self::Conflict,
         Self::OutputSettled,
         Self::Welcome,
+        Self::Refused,
         Self::Ping,
         Self::Request,
     ];
@@ -176,8 +182,10 @@ impl Place {
             Self::Yours => "server.send.yours",
             Self::Void => "server.send.void",
             Self::Gone => "server.send.gone",
+            Self::Conflict => "server.send.conflict",
             Self::OutputSettled => "server.send.output_settled",
             Self::Welcome => "server.send.welcome",
+            Self::Refused => "server.send.refused",
             Self::Ping => "server.send.ping",
             Self::Request => "server.request",
         }

@@ -3,6 +3,7 @@
 mod agents;
 mod crash;
 mod journal;
+mod liar;
 mod paths;
 mod servers;
 

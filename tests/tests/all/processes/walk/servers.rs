@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::crash::{Crash, program};
 use super::journal::stages;
+use super::liar::Liar;
 use super::{AGAIN, LARGE};
 use crate::processes::Chance;
 use crate::processes::clients::settled;
@@ -16,13 +17,15 @@ use crate::processes::ledger::Ledger;
 use crate::processes::marks::Marks;
 use crate::world::{Api, Invocation, Machine, built, until};
 
-/// Hosts that work, and two that are brought into what is rare.
-const HOSTS: [&str; 5] = ["a", "b", "c", "late", "away"];
+/// Hosts that work, and three that are brought into what is rare.
+const HOSTS: [&str; 6] = ["a", "b", "c", "late", "away", "removed"];
 const WORKERS: &str = "a,b,c";
-/// Their places: one whose labels change, one whose claims are void, and one that comes back when its job is gone.
+/// Their places: one whose labels change, one whose claims are void, one that comes back when its job is gone, and one that is no member
+/// any more.
 const LABELLED: usize = 2;
 const LATE: usize = 3;
 const AWAY: usize = 4;
+const REMOVED: usize = 5;
 /// What decides is walked once more, by another server and at another job.
 const AGAIN_AT: [Place; 4] =
     [Place::WriteReservation, Place::WriteJob, Place::WriteClaim, Place::WriteReports];
@@ -33,6 +36,7 @@ struct Walk<'a> {
     apis: &'a [Api],
     servers: &'a mut [Server],
     hosts: &'a mut [Host],
+    liar: Liar,
     marks: &'a Marks,
     machine: &'a Machine,
     chance: Chance,
@@ -98,6 +102,15 @@ impl Walk<'_> {
                 self.ledger.remove(&job, self.armed, &mut self.chance);
             }
             Place::WriteRing => self.rotate(),
+            Place::Refused => {
+                // Whoever hears of it keeps it out.
+                self.hosts[REMOVED].kill();
+                self.hosts[REMOVED].start();
+            }
+            Place::Conflict => {
+                let job = self.ask("a", "", &marks.command());
+                self.liar.report(&job);
+            }
             // These come by themselves, once the rare host is back.
             Place::Void | Place::Gone => {}
             _ => {
@@ -199,12 +212,14 @@ impl Walk<'_> {
 fn servers_that_crash_at_every_point_lose_no_job_and_make_none_twice() {
     let mut fleet = Fleet::start(2, &HOSTS);
     let apis = fleet.apis();
+    let liar = Liar::new(HOSTS[LATE], &fleet.hosts[LATE].data_dir, &fleet.broker.url());
     let Fleet { servers, hosts, marks, machine, .. } = &mut fleet;
     let mut walk = Walk {
         ledger: Ledger::new(&apis),
         apis: &apis,
         servers,
         hosts,
+        liar,
         marks,
         machine,
         chance: Chance::of(SEED),
@@ -215,6 +230,7 @@ fn servers_that_crash_at_every_point_lose_no_job_and_make_none_twice() {
     };
     let begin = SystemClock.boottime();
     walk.go_away();
+    apis[0].send("DELETE", &format!("/v1/agents/{}", HOSTS[REMOVED]), &[], b"").is(204);
     // What takes its time comes last.
     let (late, points): (Vec<_>, Vec<_>) =
         Point::of(&Place::SERVER).into_iter().partition(|point| point.place == Place::Gone);
