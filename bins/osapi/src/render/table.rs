@@ -28,8 +28,18 @@ pub(crate) fn jobs(jobs: &[JobSummary]) -> String {
 
 /// Agents, as `agent list` shows them.
 pub(crate) fn agents(agents: &[AgentInfo]) -> String {
-    let head =
-        ["NAME", "STATE", "RUNNING", "WAITING", "SLOTS", "VERSION", "LAST HEARD", "HOST", "LABELS"];
+    let head = [
+        "NAME",
+        "STATE",
+        "RUNNING",
+        "WAITING",
+        "SLOTS",
+        "LIMITS",
+        "VERSION",
+        "LAST HEARD",
+        "HOST",
+        "LABELS",
+    ];
     let rows = agents.iter().map(|agent| {
         vec![
             agent.name.to_string(),
@@ -37,6 +47,7 @@ pub(crate) fn agents(agents: &[AgentInfo]) -> String {
             agent.running.to_string(),
             agent.waiting.to_string(),
             agent.slots.map_or_else(|| "-".into(), |slots| slots.to_string()),
+            group_limits(agent),
             agent.version.clone(),
             agent.last_heard.map_or_else(|| "never".into(), time::moment),
             agent.hostname.clone(),
@@ -51,6 +62,12 @@ fn state(agent: &AgentInfo) -> String {
     let refused = if agent.refused_key.is_some() { " (key refused)" } else { "" };
     let denied = if agent.denied > 0 { " (denied)" } else { "" };
     format!("{}{refused}{denied}", agent.state.as_str())
+}
+
+/// What the host can limit beside what every Linux can: `memory,cpu,pids`.
+fn group_limits(agent: &AgentInfo) -> String {
+    let names: Vec<_> = agent.facts.limits.iter().copied().map(Resource::as_str).collect();
+    if names.is_empty() { "-".into() } else { names.join(",") }
 }
 
 /// The labels as they are given: `env=prod,group=web.dev`.
@@ -274,8 +291,18 @@ JOB                                   STATUS           OPERATION  TARGET  HOSTS 
     }
 
     #[test]
-    fn an_agent_that_was_never_heard_says_so() {
-        let info = AgentInfo {
+    fn hosts_that_can_limit_less_than_others_are_seen_among_them() {
+        let silent = silent_agent();
+        let limits = vec![Resource::MemoryBytes, Resource::CpuMillis, Resource::Pids];
+        let facts = AgentFacts { limits, ..AgentFacts::default() };
+        let able = AgentInfo { name: "web-02".parse().unwrap(), facts, ..silent.clone() };
+        let text = agents(&[silent, able]);
+        let cells = text.lines().map(|line| line.split_whitespace().nth(5).unwrap());
+        assert_eq!(cells.collect::<Vec<_>>(), ["LIMITS", "-", "memory,cpu,pids"]);
+    }
+
+    fn silent_agent() -> AgentInfo {
+        AgentInfo {
             name: "web-01".parse().unwrap(),
             state: AgentState::Silent,
             hostname: "web-01.example.com".into(),
@@ -293,12 +320,16 @@ JOB                                   STATUS           OPERATION  TARGET  HOSTS 
             waiting: 0,
             refused_key: None,
             denied: 0,
-        };
+        }
+    }
+
+    #[test]
+    fn an_agent_that_was_never_heard_says_so() {
         assert_eq!(
-            agents(&[info]),
+            agents(&[silent_agent()]),
             "\
-NAME    STATE   RUNNING  WAITING  SLOTS  VERSION  LAST HEARD  HOST                LABELS
-web-01  silent  0        0        -      0.1.0    never       web-01.example.com  env=prod,group=web.dev
+NAME    STATE   RUNNING  WAITING  SLOTS  LIMITS  VERSION  LAST HEARD  HOST                LABELS
+web-01  silent  0        0        -      -       0.1.0    never       web-01.example.com  env=prod,group=web.dev
 "
         );
     }
