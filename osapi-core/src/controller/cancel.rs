@@ -1,6 +1,7 @@
 //! Cancelling a job: a signed record that is created once, and sent like an order.
 
 use super::error::Error;
+use super::orders::{self, Unusable};
 use super::records::{self, CancelRecord};
 use super::state::From;
 use super::{Controller, Shared};
@@ -9,8 +10,10 @@ use crate::auth::authorize::Permit;
 use crate::auth::envelope::Signed;
 use crate::auth::permission::Permission;
 use crate::backend::{Bucket, Key, StoreError};
+use crate::clock::Timestamp;
 use crate::id::{JobId, KeyId};
 use crate::job::facts::JobFacts;
+use crate::job::limits::QUEUE_FOR_MAX;
 use crate::job::record::{Submitter, VERSION};
 use crate::message::CancelOrder;
 
@@ -60,8 +63,8 @@ pub(super) async fn bar(shared: &Shared, facts: &JobFacts, key: &KeyId) -> Resul
 
 async fn record(shared: &Shared, by: Submitter, facts: &JobFacts) -> Result<(), Error> {
     let (job, at) = (facts.job, shared.clock.wall());
-    let order =
-        CancelOrder { v: VERSION, fleet: shared.fleet, job, not_after: facts.not_after, by, at };
+    let not_after = last_start(shared, facts).await?;
+    let order = CancelOrder { v: VERSION, fleet: shared.fleet, job, not_after, by, at };
     let cancel = Signed::sign(&order, &shared.job_key())
         .map_err(|err| Error::Store(StoreError::Damaged(Box::new(err))))?;
     let record = CancelRecord { v: VERSION, cancel, at };
@@ -76,4 +79,24 @@ async fn record(shared: &Shared, by: Submitter, facts: &JobFacts) -> Result<(), 
         Err(err) => return Err(err.into()),
     };
     shared.ask(move |state| state.take_cancel(job, stored.cancel, stored.at, From::Here)).await
+}
+
+/// Up to when an agent that obeys the order of a job could start it: so long the agent remembers that it was cancelled.
+async fn last_start(shared: &Shared, facts: &JobFacts) -> Result<Timestamp, Error> {
+    let read = async {
+        let record = records::load_job(&*shared.store, facts.job).await?;
+        let record = record.ok_or_else(|| StoreError::Damaged("it has no record".into()))?;
+        orders::signed(shared, &record).await
+    };
+    match read.await {
+        Ok((_, order)) => Ok(order.not_after),
+        // Agents take nothing under that key either.
+        Err(Unusable::OtherKey) => Ok(facts.not_after),
+        // What the record says counts for nothing then. There is no order that may start later.
+        Err(Unusable::Store(StoreError::Damaged(err))) => {
+            tracing::error!(job = %facts.job, error = &*err, "a job whose order cannot be verified is cancelled");
+            Ok(facts.job.created_at() + QUEUE_FOR_MAX)
+        }
+        Err(Unusable::Store(err)) => Err(err.into()),
+    }
 }

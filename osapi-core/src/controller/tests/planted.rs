@@ -81,6 +81,43 @@ async fn what_a_record_says_beside_what_was_signed_is_neither_shown_nor_tried_ag
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cancel_is_remembered_as_long_as_the_order_can_start_something() {
+    for planted in ["nothing", "an earlier deadline", "no order"] {
+        let fleet = Fleet::new();
+        let first = fleet.controller().await;
+        let mut agent = fleet.ready_agent("a", &first).await;
+        let job = first.submit(&admin(), submission(&fleet, host("a"))).await.unwrap();
+        let signed = agent.order().await.not_after;
+        let key = Key::of(&[&job]);
+        let mut changed = record(&fleet, Bucket::Jobs, &key).await;
+        match planted {
+            "an earlier deadline" => {
+                changed["not_after"] = json!(signed - Duration::from_secs(20));
+                plant(&fleet, Bucket::Jobs, &key, &changed).await;
+            }
+            "no order" => {
+                let envelope = serde_json::from_value(changed["envelope"].clone()).unwrap();
+                let key = records::envelope_key(job, envelope);
+                fleet.store.purge(Bucket::Envelopes, &Prefix::of(&[&key])).await.unwrap();
+            }
+            _ => {}
+        }
+        // One that has not read it before.
+        fleet.controller().await.cancel(&admin(), job).await.unwrap();
+        let cancel = loop {
+            if let ToAgent::Cancel(cancel) = agent.next().await {
+                break cancel.verify(&agent.ring[0].key).unwrap();
+            }
+        };
+        let is_right = match planted {
+            "nothing" => cancel.not_after == signed,
+            _ => cancel.not_after >= signed,
+        };
+        assert!(is_right, "{planted}: {} instead of {signed}", cancel.not_after);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_for_which_nobody_was_there_is_signed_like_every_other() {
     let fleet = Fleet::new();
     let controller = fleet.controller().await;
