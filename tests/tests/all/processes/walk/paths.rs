@@ -45,7 +45,9 @@ pub(super) fn stages_at(point: Point) -> Option<&'static [Option<Stage>]> {
     use Stage::{Accepted, Acknowledged, Closed, Ended, Running, Starting};
     Some(match (point.place, point.side) {
         (Place::Accepted, Side::Before) => &[None, Some(Accepted)],
-        (Place::Accepted, Side::After) | (Place::ClaimRequest, _) => &[Some(Accepted)],
+        // A cancel is journaled here too, and what becomes of the claim with it.
+        (Place::Accepted, Side::After) => &[Some(Accepted), Some(Ended), Some(Closed)],
+        (Place::ClaimRequest, _) => &[Some(Accepted)],
         (Place::Starting, Side::Before) => &[None, Some(Accepted)],
         // From here on it is lost: nothing was started, and the next run of the agent cannot know that.
         (Place::Starting, Side::After) | (Place::Execution, Side::Before) => &[Some(Starting)],
@@ -53,7 +55,8 @@ pub(super) fn stages_at(point: Point) -> Option<&'static [Option<Stage>]> {
         (Place::Spawned | Place::Leftovers, _)
         | (Place::Running, Side::Before)
         | (Place::Execution, Side::After) => &[Some(Starting), Some(Running)],
-        (Place::Running, Side::After) => &[Some(Running)],
+        // A command that ends while others are journaled has its end in the same commit.
+        (Place::Running, Side::After) => &[Some(Running), Some(Ended)],
         // What never started has an outcome too.
         (Place::Outcome, Side::Before) => &[Some(Accepted), Some(Starting), Some(Running)],
         (Place::Outcome | Place::Barred, Side::After) => &[Some(Ended)],
