@@ -66,14 +66,17 @@ fn state(agent: &AgentInfo) -> String {
 
 /// What the host can limit beside what every Linux can: `memory,cpu,pids`.
 fn group_limits(agent: &AgentInfo) -> String {
-    let names: Vec<_> = agent.facts.limits.iter().copied().map(Resource::as_str).collect();
-    if names.is_empty() { "-".into() } else { names.join(",") }
+    listed(agent.facts.limits.iter().map(|limit| limit.as_str().to_owned()))
 }
 
 /// The labels as they are given: `env=prod,group=web.dev`.
 fn labels(agent: &AgentInfo) -> String {
-    let labels: Vec<_> = agent.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    if labels.is_empty() { "-".into() } else { labels.join(",") }
+    listed(agent.labels.iter().map(|(key, value)| format!("{key}={value}")))
+}
+
+fn listed(words: impl Iterator<Item = String>) -> String {
+    let words: Vec<_> = words.collect();
+    if words.is_empty() { "-".into() } else { words.join(",") }
 }
 
 /// One agent, as `agent get` shows it.
