@@ -3,6 +3,7 @@
 mod cancel;
 mod claim;
 mod claim_crash;
+mod claim_refused;
 mod crash;
 mod delivery;
 mod drain;
